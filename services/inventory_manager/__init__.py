@@ -1,0 +1,1 @@
+"""Stock, set aside and released."""

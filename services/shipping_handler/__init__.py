@@ -1,0 +1,1 @@
+"""Parcels, or the end of an order without one."""

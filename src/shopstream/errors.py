@@ -1,0 +1,81 @@
+"""Every error that shopstream raises on purpose.
+
+    ShopstreamError                  its text is for the user: what was expected, what was found, what to do
+    ├── UsageError                   the request itself is wrong            (exit code 2)
+    │   ├── TopologyError            topology.yaml does not hold together
+    │   └── SettingsError            a client properties file is unusable
+    ├── ClusterError                 the cluster could not be brought where it should be
+    ├── BadRecord                    a record that no retry can make usable: it belongs on the dead-letter topic
+    └── StreamError                  trouble between a worker and Kafka
+        ├── Retriable                the same call may succeed when it is made again
+        ├── Abortable                this transaction is lost: abort it, rewind the input, process it again
+        ├── Uncertain                nobody knows whether the commit took place: ask Kafka, then go on from there
+        ├── Fenced                   another instance has taken over: stop
+        └── Fatal                    this client is of no further use: build a new one, or stop
+
+What can be retried is a class, not an `if`: code that handles trouble catches the class that it can mend.
+"""
+
+from __future__ import annotations
+
+
+class ShopstreamError(Exception):
+    """An error whose text is meant for the user."""
+
+    exit_code = 1
+
+
+class UsageError(ShopstreamError):
+    """The request itself is wrong: an unusable argument, file or combination."""
+
+    exit_code = 2
+
+
+class TopologyError(UsageError):
+    """topology.yaml is not valid. Its text has one line for each problem, with the line number and the remedy."""
+
+
+class SettingsError(UsageError):
+    """A client properties file is missing, unreadable or incomplete."""
+
+
+class ClusterError(ShopstreamError):
+    """The cluster cannot be started, reached, or brought to what the topology declares."""
+
+
+class BadRecord(ShopstreamError):  # noqa: N818 - named for what it is, the record, as Kafka's own errors are
+    """A record that no retry can make usable.
+
+    Attributes:
+        reason: A short constant for machines, for example ``not_json``.
+        detail: What exactly is wrong, for people. It quotes no more of the record than a field's name.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+class StreamError(ShopstreamError):
+    """Trouble between a worker and Kafka."""
+
+
+class Retriable(StreamError):  # noqa: N818
+    """The same call may succeed when it is made again."""
+
+
+class Abortable(StreamError):  # noqa: N818
+    """The transaction is lost. Abort it, rewind the input to the last committed offsets, process it again."""
+
+
+class Uncertain(StreamError):  # noqa: N818
+    """Nobody knows whether the commit took place. Only the committed offsets can tell."""
+
+
+class Fenced(StreamError):  # noqa: N818
+    """Another instance with the same transactional id has taken over."""
+
+
+class Fatal(StreamError):  # noqa: N818
+    """The client is of no further use."""

@@ -1,0 +1,1 @@
+"""What runs a service: the worker and the generator, over Kafka or in memory."""

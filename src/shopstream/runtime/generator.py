@@ -1,0 +1,174 @@
+"""The source of the flow: commits orders together with how far it has come, so that a crash neither loses nor doubles.
+
+The run's progress record is written in the transaction of the orders that it counts. After a crash, or when the
+outcome of a commit is unknown, that record says where to go on.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from shopstream.errors import Abortable, Uncertain, UsageError
+from shopstream.events import encode
+from shopstream.runs import Run, decode_run, encode_run
+from shopstream.runtime.backoff import Backoff
+from shopstream.runtime.transport import Batch, StateChange
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from shopstream.events import Event
+    from shopstream.runtime.transport import Output
+    from shopstream.topology import Topology
+
+    Generate = Callable[[Run, int, int], Iterable[Event]]
+
+log = logging.getLogger(__name__)
+
+MOST_ORDERS = 2_000  # a transaction of this many takes a fraction of a second
+_TICK = 0.02  # seconds between two transactions at a given rate
+
+
+class Log(Protocol):
+    """Where progress records are read from."""
+
+    def read(self, topic: str, partitions: Iterable[int]) -> Iterator[StateChange]:
+        """All committed records of the partitions."""
+
+
+def read_runs(progress: Log, topology: Topology) -> dict[str, Run]:
+    """Every run that the cluster has seen, by its id."""
+    runs = {}
+    for _, _, value in progress.read(str(topology.source.progress), [0]):
+        if value is not None:
+            run = decode_run(value)
+            runs[run.run_id] = run
+    return runs
+
+
+def check_run(wanted: Run, seen: dict[str, Run]) -> Run:
+    """The run to carry out: as it is wanted, or, where an equal one was left unfinished, from where that stands.
+
+    Raises:
+        UsageError: The id is used up, or the unfinished run of that id was another.
+    """
+    before = seen.get(wanted.run_id)
+    if before is None:
+        return wanted
+    if before.finished:
+        raise UsageError(
+            f"run {wanted.run_id!r} is on this cluster already, with {before.committed} orders: choose another "
+            "--run-id, or begin afresh with `shopstream down --wipe`"
+        )
+    if msgspec.structs.replace(before, committed=0) != msgspec.structs.replace(wanted, committed=0):
+        raise UsageError(
+            f"run {wanted.run_id!r} was left at {before.committed} of {before.orders} orders, with --orders "
+            f"{before.orders} --seed {before.seed} --start {before.start.isoformat()} --guarantee {before.guarantee} "
+            f"and {before.shop_rate:g} orders/s: give the same to finish it, or choose another --run-id"
+        )
+    return before
+
+
+class Generator:
+    """Brings a run's orders onto their topic.
+
+    Args:
+        topology: The shop's topics.
+        run: What to bring. How much of it is there already is read from the progress topic.
+        generate: Makes orders: (run, number of the first, how many).
+        sink: Where they go.
+        progress: Reads the progress topic.
+        rate: Orders a second; None for as fast as possible.
+        acknowledged: Told after each commit how many orders are on the topic for good.
+        clock: Seconds that never go back.
+        sleep: Waits, in seconds.
+    """
+
+    def __init__(
+        self,
+        topology: Topology,
+        run: Run,
+        generate: Generate,
+        sink: Output,
+        progress: Log,
+        *,
+        rate: float | None = None,
+        acknowledged: Callable[[Run], None] = lambda _: None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.done = run
+        self._topology = topology
+        self._topic_of = topology.topic_of
+        self._generate = generate
+        self._output = sink
+        self._progress = progress
+        self._rate = rate
+        self._acknowledged = acknowledged
+        self._clock, self._sleep = clock, sleep
+        self._began: tuple[float, int] | None = None
+        self._backoff = Backoff(f"run {run.run_id}", sleep)
+
+    def run(self, stopping: Callable[[], bool], alive: Callable[[], None] = lambda: None) -> None:
+        """Work until all orders are committed or `stopping()` says so; call `alive()` in between.
+
+        Raises:
+            Fenced: Another generator has taken over.
+            Fatal: Something is wrong that going on would not mend.
+        """
+        self._ask_kafka()
+        while not self.done.finished and not stopping():
+            self.step()
+            alive()
+
+    def step(self) -> int:
+        """Commit the orders that are due, or wait a moment if none is. Returns how many it committed."""
+        count = self._due()
+        if not count:
+            self._sleep(_TICK)
+            return 0
+        after = msgspec.structs.replace(self.done, committed=self.done.committed + count)
+        try:
+            self._output.write(self._batch(after, count))
+        except Abortable as error:
+            self._backoff.failed(error)
+            return 0
+        except Uncertain as error:
+            log.warning("outcome unknown, asking Kafka: %s", error)
+            self._output.renew()
+            self._ask_kafka()
+            self._backoff.failed(error)
+            return 0
+        self.done = after
+        self._backoff.succeeded()
+        self._acknowledged(after)
+        return count
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self._output.close()
+
+    def _due(self) -> int:
+        left = self.done.orders - self.done.committed
+        if self._rate is None:
+            return min(MOST_ORDERS, left)
+        now = self._clock()
+        began, already = self._began = self._began or (now, self.done.committed)
+        return max(0, min(MOST_ORDERS, left, already + 1 + int((now - began) * self._rate) - self.done.committed))
+
+    def _batch(self, after: Run, count: int) -> Batch:
+        batch = Batch()
+        for event in self._generate(self.done, self.done.committed, count):
+            message = (event.order_id.encode(), encode(event))
+            batch.events.setdefault(self._topic_of[event.event_type], []).append(message)
+        batch.state.append(StateChange(0, after.run_id.encode(), encode_run(after)))
+        return batch
+
+    def _ask_kafka(self) -> None:
+        """Go on from what is committed. The output is there by now, so nothing of an earlier process can follow."""
+        nothing_yet = msgspec.structs.replace(self.done, committed=0)
+        self.done = read_runs(self._progress, self._topology).get(self.done.run_id, nothing_yet)

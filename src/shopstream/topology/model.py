@@ -1,0 +1,191 @@
+"""What a topology is, and what follows from it: users, routes and ACLs. Pure data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Resource = Literal["topic", "group", "transactional_id", "cluster"]
+Pattern = Literal["literal", "prefixed"]
+Option = int | float | str | bool
+
+
+@dataclass(frozen=True, order=True)
+class Acl:
+    """One permission: `user` may do `operation` on the resources that `name` and `pattern` select.
+
+    Operations are Kafka's, in lower case: read, write, describe. A permission to read or write a topic or a group
+    includes describing it (Kafka's authorizer derives that), so no line of its own says so.
+    """
+
+    user: str
+    resource: Resource
+    name: str
+    pattern: Pattern
+    operation: str
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A topic as it shall be on a cluster with enough brokers.
+
+    Attributes:
+        name: Its name in Kafka.
+        about: What its records mean, in a few words.
+        partitions: How many.
+        replication: Copies of each partition; a smaller cluster uses as many as it has brokers.
+        config: Kafka's topic configuration, by Kafka's names (`retention.ms`, `cleanup.policy`, …).
+        events: The event types that may stand on it. Empty for state and dead letters.
+        sink: Whether it is read outside the shop only.
+    """
+
+    name: str
+    about: str
+    partitions: int
+    replication: int
+    config: Mapping[str, str]
+    events: tuple[str, ...] = ()
+    sink: bool = False
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service: what it reads and writes, and as whom.
+
+    Attributes:
+        name: Also its SCRAM user.
+        consumes: Topics that it reads as a member of its group.
+        produces: Topics that it writes its events to.
+        group: Its consumer group; None when it consumes nothing.
+        state: The changelog topic of its join, if it keeps state.
+        progress: The topic that holds how far a source of events has come, if it is one.
+        dead_letters: Where it puts records that it cannot use; None when it consumes nothing.
+        options: Keyword arguments for its core (rates, seed).
+    """
+
+    name: str
+    consumes: tuple[str, ...]
+    produces: tuple[str, ...]
+    group: str | None
+    state: str | None = None
+    progress: str | None = None
+    dead_letters: str | None = None
+    options: Mapping[str, Option] = field(default_factory=lambda: MappingProxyType({}))
+
+    def transactional_id(self, instance: int) -> str:
+        """An instance's (0, 1, …) transactional id: the same after a restart, so that Kafka fences the dead one."""
+        return f"{self.transactional_id_prefix}{instance}"
+
+    @property
+    def transactional_id_prefix(self) -> str:
+        """What all transactional ids of this service begin with, and what its ACL grants."""
+        return f"{self.name}-"
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        """Every topic that it may write to, its own bookkeeping included."""
+        return (*self.produces, *(t for t in (self.state, self.progress, self.dead_letters) if t))
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Every topic that it may read, its own bookkeeping included."""
+        return (*self.consumes, *(t for t in (self.state, self.progress) if t))
+
+    def acls(self) -> tuple[Acl, ...]:
+        """The least that the service needs, sorted.
+
+        A transactional producer needs WRITE and DESCRIBE on its transactional id, and sending offsets in a
+        transaction needs READ on the group (Kafka's documentation, "Authorization and ACLs").
+        """
+        acls = {Acl(self.name, "topic", topic, "literal", "read") for topic in self.reads}
+        acls |= {Acl(self.name, "topic", topic, "literal", "write") for topic in self.writes}
+        acls |= {
+            Acl(self.name, "transactional_id", self.transactional_id_prefix, "prefixed", operation)
+            for operation in ("describe", "write")
+        }
+        if self.group:
+            acls.add(Acl(self.name, "group", self.group, "literal", "read"))
+        return tuple(sorted(acls))
+
+
+@dataclass(frozen=True)
+class Operator:
+    """A person or a tool with a user of its own.
+
+    Attributes:
+        name: Its SCRAM user. Its own consumer groups begin with it.
+        superuser: Whether it may do everything.
+        reads: Topics that it may read.
+        watches_groups: Whether it may see the committed offsets of the services' groups.
+    """
+
+    name: str
+    superuser: bool = False
+    reads: tuple[str, ...] = ()
+    watches_groups: bool = False
+
+    def acls(self, groups: tuple[str, ...]) -> tuple[Acl, ...]:
+        """What it may do, sorted. `groups` are the consumer groups of the services."""
+        acls = {Acl(self.name, "topic", topic, "literal", "read") for topic in self.reads}
+        if self.reads:
+            acls.add(Acl(self.name, "group", self.name, "prefixed", "read"))
+        if self.watches_groups:
+            acls |= {Acl(self.name, "group", group, "literal", "describe") for group in groups}
+        return tuple(sorted(acls))
+
+
+@dataclass(frozen=True)
+class Topology:
+    """Topics, services and operators, checked against each other. Made by `load` or `parse`."""
+
+    topics: Mapping[str, Topic]
+    services: Mapping[str, Service]
+    operators: Mapping[str, Operator]
+    dead_letters: str
+
+    @property
+    def users(self) -> tuple[str, ...]:
+        """Every SCRAM user: the services', then the operators'."""
+        return (*self.services, *self.operators)
+
+    @property
+    def superusers(self) -> tuple[str, ...]:
+        """The users that need no ACL."""
+        return tuple(name for name, operator in self.operators.items() if operator.superuser)
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The consumer groups of the services."""
+        return tuple(service.group for service in self.services.values() if service.group)
+
+    @property
+    def source(self) -> Service:
+        """The service that starts the flow: the one with a progress topic. A valid topology has exactly one."""
+        return next(service for service in self.services.values() if service.progress)
+
+    @property
+    def processors(self) -> tuple[Service, ...]:
+        """The services that answer to records."""
+        return tuple(service for service in self.services.values() if service.consumes)
+
+    @cached_property
+    def topic_of(self) -> Mapping[str, str]:
+        """The topic that each event type belongs on."""
+        return {event: topic.name for topic in self.topics.values() for event in topic.events}
+
+    def acls(self) -> tuple[Acl, ...]:
+        """Every ACL that the cluster shall have, users in the order of the file."""
+        services = (acl for service in self.services.values() for acl in service.acls())
+        operators = (acl for operator in self.operators.values() for acl in operator.acls(self.groups))
+        return (*services, *operators)
+
+    def user_of(self, role: Literal["auditor", "admin"]) -> str:
+        """The user for one of shopstream's own tasks: a superuser for `admin`, a reader of everything for `auditor`."""
+        if role == "admin":
+            return self.superusers[0]
+        return next(o.name for o in self.operators.values() if o.watches_groups and set(o.reads) == set(self.topics))
