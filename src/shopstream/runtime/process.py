@@ -15,7 +15,6 @@ import signal
 import sys
 import threading
 import time
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -129,7 +128,7 @@ def carry_out(task: Task, stopping: Callable[[], bool], alive: Callable[[], None
         member = KafkaInput(client, str(service.group), name)
         output = output_for(task.guarantee, client, service, task.instance, member)
         worker = working = Worker(processor_for(shop, service, seed=task.seed), member, output)
-        report = _Report(lambda: asdict(worker.counts))
+        report = _Report(lambda: vars(worker.counts))
 
     def between() -> None:
         alive()

@@ -42,9 +42,21 @@ class Supervisor:
         self._tell = tell
 
     def start(self) -> None:
-        """Start every process."""
+        """Start every process but the source of events: `start_source` is for when the others are ready."""
         for child in self._children:
-            child.start()
+            if not child.is_source:
+                child.start()
+
+    def start_source(self) -> None:
+        """Start the source of events."""
+        for child in self._children:
+            if child.is_source:
+                child.start()
+
+    @property
+    def ready(self) -> bool:
+        """Whether every service has been given partitions, by all of its processes that run."""
+        return all(child.ready for child in self._children if not child.is_source)
 
     def check(self) -> None:
         """Restart what has died.
@@ -87,7 +99,7 @@ class Supervisor:
     @property
     def source_finished(self) -> bool:
         """Whether the source of events has committed all of them."""
-        return all(child.finished for child in self._children if child.task.run is not None)
+        return all(child.finished for child in self._children if child.is_source)
 
 
 class _Child:
@@ -101,6 +113,14 @@ class _Child:
         self._report: dict[str, Any] = {}
         self._before: dict[str, Counter[str]] = {"read": Counter(), "written": Counter()}
         self._restarts: deque[float] = deque(maxlen=MOST_RESTARTS)
+
+    @property
+    def is_source(self) -> bool:
+        return self.task.run is not None
+
+    @property
+    def ready(self) -> bool:
+        return self._report.get("partitions") is not None
 
     @property
     def pid(self) -> int:
@@ -138,7 +158,7 @@ class _Child:
         if code == EXIT_FENCED or often:
             raise ClusterError(f"{self.name} cannot be kept alive ({_how(code)}): {self._last_words()}")
         self._restarts.append(now)
-        if self.task.run is None:  # a source reports what stands on the topic, not what it did itself
+        if not self.is_source:  # a source reports what stands on the topic, not what it did itself
             self._before = {kind: self.total(kind) for kind in self._before}
         self._report = {}
         self._close()

@@ -34,6 +34,7 @@ class Counts:
     """What a worker has committed since it started, and what went wrong on the way.
 
     Attributes:
+        partitions: How many are its own now; None before the first assignment.
         read: Records by topic.
         written: Events by topic.
         dead_letters: Records that could not be used.
@@ -42,6 +43,7 @@ class Counts:
         renewed: Times that the producer was replaced, because an outcome was unknown.
     """
 
+    partitions: int | None = None
     read: Counter[str] = field(default_factory=Counter)
     written: Counter[str] = field(default_factory=Counter)
     dead_letters: int = 0
@@ -143,6 +145,7 @@ class Worker:
         """
         before = self._usable()
         self._owned |= set(partitions)
+        self.counts.partitions = len(self._owned)
         self._resume(self._usable() - before)
         self._input.hold(self._owned - self._usable())
 
@@ -150,6 +153,7 @@ class Worker:
         """Let partitions go, and what is useless without them."""
         before = self._usable()
         self._owned -= set(partitions)
+        self.counts.partitions = len(self._owned)
         lost = before - self._usable()
         for number in {partition.number for partition in lost}:
             self._processor.forget(number)
