@@ -362,8 +362,11 @@ class TestTopics:
         }
         assert topics["memory"].config == {
             "cleanup.policy": "compact",
+            "delete.retention.ms": "600000",
             "max.message.bytes": "1048576",
+            "min.cleanable.dirty.ratio": "0.1",
             "min.insync.replicas": "2",
+            "segment.bytes": "16777216",
         }
 
     @pytest.mark.parametrize(

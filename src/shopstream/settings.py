@@ -169,6 +169,16 @@ def for_user(path: Path, user: str) -> ClientSettings:
     return ClientSettings.from_properties(sibling)
 
 
+def for_user_or_itself(path: Path, user: str) -> ClientSettings:
+    """The settings of a user whose file lies beside `path`; those of `path` itself where there is no such file.
+
+    Raises:
+        SettingsError: The file is unusable.
+    """
+    sibling = path.with_name(f"{user}.properties")
+    return ClientSettings.from_properties(sibling if sibling.is_file() else path)
+
+
 def parse_properties(text: str) -> dict[str, str]:
     """Read Java's properties format: comments, continued lines, `=`, `:` or white space after the key, escapes."""
     properties: dict[str, str] = {}

@@ -9,9 +9,10 @@ from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from services.payment_processor.payment_processor import process_payment
+from shopstream.records import Record
 from shopstream.runtime.kafka_input import KafkaInput
 from shopstream.runtime.kafka_output import AtLeastOnceOutput, TransactionalOutput
-from shopstream.runtime.transport import Record
+from shopstream.settings import ClientSettings
 from shopstream.topology import load
 from tests.behaviour import WorkerBehaviour, World, orders_of_a_new_run, renamed
 
@@ -92,6 +93,11 @@ class KafkaWorld(World):
 
 def one_broker(config):
     return {**config, "min.insync.replicas": "1"}
+
+
+@pytest.fixture(scope="module")
+def admin_settings(cluster):
+    return ClientSettings.from_properties(cluster.properties(cluster.topology.user_of("admin")))
 
 
 class TestWorkerOnKafka(WorkerBehaviour):

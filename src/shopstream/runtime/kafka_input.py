@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
 from shopstream.errors import Fatal, Retriable
+from shopstream.records import Record
 from shopstream.runtime.kafka_log import ANSWER_WITHIN, CONSUMER, HOPELESS, MOST_RECORDS, KafkaLog
-from shopstream.runtime.transport import Partition, Record
+from shopstream.runtime.transport import Partition
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -14,12 +14,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from shopstream.errors import Abortable, Fenced
-from shopstream.runtime.transport import Partition, Record, StateChange
+from shopstream.records import Record
+from shopstream.runtime.transport import Partition, StateChange
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from shopstream.runtime.transport import Batch, Headers, Rebalance
+    from shopstream.records import Headers
+    from shopstream.runtime.transport import Batch, Rebalance
     from shopstream.topology import Service, Topology
 
 

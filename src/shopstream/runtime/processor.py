@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from shopstream.events import Event
-    from shopstream.runtime.transport import Record
+    from shopstream.records import Record
     from shopstream.topology import Service, Topology
 
     React = Callable[[Event], tuple[Event, ...]]

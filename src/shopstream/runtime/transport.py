@@ -11,14 +11,13 @@ offsets of the input go with it. What a worker may rely on:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-Headers = Sequence[tuple[str, bytes | None]]
+    from shopstream.records import Headers, Record
 
 
 class Partition(NamedTuple):
@@ -26,18 +25,6 @@ class Partition(NamedTuple):
 
     topic: str
     number: int
-
-
-class Record(NamedTuple):
-    """A record as Kafka holds it. `timestamp_ms` counts from 1970, UTC."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp_ms: int
-    key: bytes | None
-    value: bytes | None
-    headers: Headers | None = None
 
 
 class StateChange(NamedTuple):

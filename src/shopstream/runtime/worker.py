@@ -20,8 +20,9 @@ from shopstream.runtime.transport import Partition
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from shopstream.records import Record
     from shopstream.runtime.processor import Processor
-    from shopstream.runtime.transport import Batch, Input, Output, Record
+    from shopstream.runtime.transport import Batch, Input, Output
 
 log = logging.getLogger(__name__)
 
@@ -148,6 +149,7 @@ class Worker:
         self.counts.partitions = len(self._owned)
         self._resume(self._usable() - before)
         self._input.hold(self._owned - self._usable())
+        log.info("assigned: %d partitions in all", len(self._owned))
 
     def revoked(self, partitions: Iterable[Partition]) -> None:
         """Let partitions go, and what is useless without them."""
@@ -160,6 +162,7 @@ class Worker:
         for partition in lost:
             self._positions.pop(partition, None)
         self._input.hold(lost & self._owned)
+        log.info("revoked: %d partitions are left", len(self._owned))
 
     def _usable(self) -> set[Partition]:
         """The partitions that can be processed. A join needs the same partition of all its topics."""

@@ -21,6 +21,14 @@ if TYPE_CHECKING:
 _LEGAL_NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 _DURATION = re.compile(r"(\d+)(m|h|d)")
 _MILLISECONDS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
+# Kafka's defaults (segments of 1 GiB, tombstones for a day) are made for large tables. A changelog is read whole when
+# its owner changes, so it is kept short: segments are closed early, cleaned soon, and deletions forgotten in time.
+_COMPACTED = {
+    "cleanup.policy": "compact",
+    "segment.bytes": str(16 << 20),
+    "min.cleanable.dirty.ratio": "0.1",
+    "delete.retention.ms": str(600_000),
+}
 _DEFAULTS = {
     "partitions": 6,
     "replication": 3,
@@ -131,7 +139,7 @@ def _topic(name: str, block: Block, defaults: dict[str, Any]) -> Topic:
         )
     config = {"min.insync.replicas": str(insync), "max.message.bytes": str(number("max_message_bytes"))}
     if block.flag("compacted"):
-        config["cleanup.policy"] = "compact"
+        config |= _COMPACTED
         if "retention" in block:
             block.problem(
                 "retention",

@@ -1,0 +1,58 @@
+# The commands of this project. Each sets up what it needs; `make help` lists them.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+DEV    := $(VENV)/.ready-dev
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-fast check format bench clean
+
+help: ## Show this list.
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+demo: $(READY) ## Start a real Kafka, run some thousand orders through the shop, prove the outcome.
+	@$(BIN)/shopstream demo
+
+test: $(DEV) ## Pass all tests, on the real Kafka too.
+	$(BIN)/python -m pytest
+
+test-fast: $(DEV) ## Pass the tests that need no Kafka.
+	$(BIN)/python -m pytest -m "not kafka"
+
+check: $(DEV) ## Format, lint, types, topology.
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/shopstream topology check
+
+format: $(DEV) ## Put the code into shape.
+	$(BIN)/ruff check --fix --exit-zero --quiet
+	$(BIN)/ruff format
+
+bench: $(DEV) ## Measure: start of the cluster, and the audit.
+	$(BIN)/python bench/up.py
+	$(BIN)/python bench/audit.py
+
+clean: ## Remove what this Makefile made: the virtual environment and caches. Stops the local cluster first.
+	-@test ! -x $(BIN)/shopstream || $(BIN)/shopstream down --wipe
+	rm -rf $(VENV) .shopstream .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+# Plain venv and pip: nothing has to be installed by hand. Every download is checked against its hash.
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "error: Python 3.11 or later is needed; name one: make PYTHON=python3.13 $(MAKECMDGOALS)" >&2; exit 2; }
+	@echo "making $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(READY): requirements.txt pyproject.toml | $(VENV)/bin/python
+	@echo "installing what requirements.txt pins"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@touch $@
+
+$(DEV): requirements-dev.txt $(READY)
+	@echo "installing what requirements-dev.txt pins"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@

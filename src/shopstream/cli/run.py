@@ -1,0 +1,193 @@
+"""`shopstream run` and `shopstream demo`."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from shopstream.cli.common import local_home
+from shopstream.errors import UsageError
+from shopstream.events import valid_run_id
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import Console
+
+    from shopstream.runs import Guarantee, Run
+    from shopstream.topology import Topology
+
+_HELP = {"help_option_names": ["-h", "--help"]}
+_SHOP_RATE = 10.0  # orders a second on the shop's clock where no --rate says otherwise
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
+
+
+@click.command(context_settings=_HELP)
+@click.option("--orders", type=click.IntRange(1, 100_000_000), required=True, help="How many orders to send.")
+@click.option(
+    "--rate", type=click.FloatRange(0, 1_000_000, min_open=True), help="Orders a second [as fast as possible]."
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Chooses customers, baskets and outcomes.")
+@click.option("--run-id", help="Names the run; used once on a cluster [made from the time].")
+@click.option("--start", metavar="TIME", help="The shop's own clock at the first order, ISO 8601 [now].")
+@click.option("--workers", type=click.IntRange(1, 16), default=1, show_default=True, help="Instances of each service.")
+@click.option(
+    "--guarantee",
+    type=click.Choice(["exactly-once", "at-least-once"]),
+    default="exactly-once",
+    show_default=True,
+    help="With Kafka transactions, or without.",
+)
+@click.option(
+    "--cluster",
+    type=click.Path(path_type=Path),
+    metavar="PROPERTIES",
+    help="A client properties file of another cluster, the services' files beside it [the local cluster].",
+)
+@click.option("--topology", "topology_file", type=click.Path(path_type=Path), metavar="FILE", help="[the shop's own]")
+@_JSON
+def run(
+    *,
+    orders: int,
+    rate: float | None,
+    seed: int,
+    run_id: str | None,
+    start: str | None,
+    workers: int,
+    guarantee: Guarantee,
+    cluster: Path | None,
+    topology_file: Path | None,
+    as_json: bool,
+) -> int:
+    """Send orders through the shop, wait for the last outcome, and audit it.
+
+    Starts what is not running. The same --seed, --run-id, --start and --rate make the very same orders. Exit code 1 if
+    any order did not have exactly one outcome.
+    """
+    from shopstream.runs import Run
+    from shopstream.topology import load
+
+    name = run_id or f"run-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    if not valid_run_id(name):
+        raise UsageError(f"--run-id {name!r}: use up to 64 of a-z, 0-9, '.', '_', '-', a letter or digit at both ends")
+    shop = load(topology_file)
+    wanted = Run(
+        run_id=name,
+        orders=orders,
+        seed=seed,
+        start=_time(start) if start else datetime.now(UTC).replace(microsecond=0),
+        shop_rate=rate or _SHOP_RATE,
+        guarantee=guarantee,
+    )
+    return _carry_out(wanted, shop, cluster, workers=workers, rate=rate, topology_file=topology_file, as_json=as_json)
+
+
+@click.command(context_settings=_HELP)
+@click.option("--orders", type=click.IntRange(1, 1_000_000), default=5_000, show_default=True, help="How many orders.")
+def demo(orders: int) -> int:
+    """Start everything, send some thousand orders, show the report, and say what to try next."""
+    from shopstream.runs import Run
+    from shopstream.topology import load
+
+    now = datetime.now(UTC)
+    wanted = Run(
+        run_id=f"demo-{now:%Y%m%d-%H%M%S}",
+        orders=orders,
+        seed=7,
+        start=now.replace(microsecond=0),
+        shop_rate=_SHOP_RATE,
+    )
+    code = _carry_out(wanted, load(), None)
+    click.echo(_NEXT)
+    return code
+
+
+_NEXT = """
+Kafka is still running. What to try next:
+
+  shopstream env                                 connect any Kafka tool, as any user
+  shopstream run --orders 20000 --rate 500       a steady flow; kill a worker with -9 while it runs
+  shopstream run --orders 20000 --guarantee at-least-once
+  shopstream audit                               judge everything that the topics hold
+  shopstream topology acls                       who may do what
+  shopstream status                              what it takes
+  shopstream down                                stop it (--wipe deletes its data)
+"""
+
+
+def _carry_out(
+    wanted: Run,
+    shop: Topology,
+    cluster: Path | None,
+    *,
+    workers: int = 1,
+    rate: float | None = None,
+    topology_file: Path | None = None,
+    as_json: bool = False,
+) -> int:
+    """Run and report. Returns the exit code."""
+    from rich.console import Console
+
+    from shopstream.audit.report import render_report
+    from shopstream.run import Plan, Runner
+    from shopstream.run.watching import LiveWatcher, PlainWatcher
+
+    news = Console(stderr=True)
+    with _running(cluster, shop, news) as (properties, home):
+        plan = Plan(wanted, properties, home, workers=workers, rate=rate, topology_file=topology_file)
+        watcher = LiveWatcher(news, shop, wanted.orders) if news.is_terminal else PlainWatcher(news, shop)
+        try:
+            with watcher:
+                result = Runner(plan, shop, watcher).run()
+        except KeyboardInterrupt:
+            click.echo(_how_to_finish(wanted, rate), err=True)
+            raise
+    if as_json:
+        click.echo(json.dumps(result.to_data(), indent=2))
+    else:
+        render_report(result.verdict, Console())
+    return 0 if result.verdict.ok else 1
+
+
+@contextmanager
+def _running(cluster: Path | None, shop: Topology, news: Console) -> Iterator[tuple[Path, Path]]:
+    """A cluster that runs: a client properties file of it, and where this machine keeps logs and ledgers.
+
+    A local cluster that had to be started stays up afterwards, but for an error or Ctrl-C: then nothing is left.
+    """
+    from shopstream.cluster.local import LocalCluster
+
+    home = local_home()
+    if cluster is not None:
+        yield cluster, home
+        return
+    local = LocalCluster(home, topology=shop, progress=lambda text: news.print(text, highlight=False, style="dim"))
+    started = local.up().started
+    try:
+        yield local.properties(shop.user_of("auditor")), home
+    except BaseException:
+        if started:
+            local.down()
+        raise
+
+
+def _how_to_finish(wanted: Run, rate: float | None) -> str:
+    pace = f" --rate {rate:g}" if rate else ""
+    promise = "" if wanted.guarantee == "exactly-once" else f" --guarantee {wanted.guarantee}"
+    return (
+        f"\nTo finish this run later:\n  shopstream run --orders {wanted.orders} --run-id {wanted.run_id} "
+        f"--seed {wanted.seed} --start {wanted.start.isoformat()}{pace}{promise}"
+    )
+
+
+def _time(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError(f"--start {text!r} is no time: write it like 2026-11-27T08:00:00Z") from error
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,247 @@
+"""Starts the services, sends the orders, waits for the last outcome, and has the auditor judge it."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+from shopstream.audit import Auditor, configured_rates
+from shopstream.audit.source import KafkaSource
+from shopstream.errors import ClusterError
+from shopstream.runtime.generator import check_run, read_runs
+from shopstream.runtime.kafka_log import KafkaLog
+from shopstream.runtime.process import Task
+from shopstream.runtime.supervisor import Supervisor
+from shopstream.settings import for_user_or_itself
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from shopstream.audit import Verdict
+    from shopstream.runs import Run
+    from shopstream.topology import Topology
+
+_TICK = 0.05  # seconds between two looks at the processes
+# Nothing has been reported for so long: the last batches are probably through, and a look at the topics is worth it.
+_QUIET = 0.4  # seconds; the processes report every 0.25 s
+# Longer than everything that mends itself: a transaction's time-out, a session's, a rebalance.
+STALLED = 60.0  # seconds without any change
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run shall be.
+
+    Attributes:
+        run: The orders.
+        cluster: A client properties file of the cluster; each user's own lies beside it.
+        home: Where logs and the ledger go.
+        workers: Instances of each service that answers to records.
+        rate: Orders a second; None for as fast as possible.
+        topology_file: None for the topology that comes with shopstream.
+    """
+
+    run: Run
+    cluster: Path
+    home: Path
+    workers: int = 1
+    rate: float | None = None
+    topology_file: Path | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a run ended.
+
+    Attributes:
+        verdict: The auditor's.
+        seconds: From the start of the source to the last outcome.
+    """
+
+    verdict: Verdict
+    seconds: float
+
+    def to_data(self) -> dict[str, Any]:
+        """The verdict as data, with the run's duration."""
+        return {**self.verdict.to_data(), "seconds": round(self.seconds, 3)}
+
+
+class Watcher(Protocol):
+    """Who is told how a run goes."""
+
+    def phase(self, text: str) -> None:
+        """A new part begins."""
+
+    def event(self, text: str) -> None:
+        """Something unexpected happened, and was dealt with."""
+
+    def counts(self, counts: dict[str, dict[str, Counter[str]]]) -> None:
+        """How far the services have come: for each, records `read` and events `written`, by topic."""
+
+    def audited(self, done: int, total: int) -> None:
+        """How much of the topics has been read."""
+
+
+class Runner:
+    """Carries out one plan.
+
+    Args:
+        plan: What to do.
+        topology: The shop.
+        watcher: Who is told.
+    """
+
+    def __init__(self, plan: Plan, topology: Topology, watcher: Watcher) -> None:
+        self._plan = plan
+        self._topology = topology
+        self._watcher = watcher
+        self._reader = for_user_or_itself(plan.cluster, topology.user_of("auditor"))
+        self._auditor = Auditor(
+            topology, expected_rates=configured_rates(topology), run_id=plan.run.run_id, guarantee=plan.run.guarantee
+        )
+        self._pids = plan.home / "run.json"
+        self._logs = plan.home / "logs"
+        self._ledger = plan.home / "runs" / f"{plan.run.run_id}.jsonl"
+
+    def run(self) -> Result:
+        """Run, wait, judge. All processes have ended afterwards, whatever happens.
+
+        Raises:
+            UsageError: The run id is used up.
+            ClusterError: The cluster cannot be reached, or a service cannot be kept alive.
+        """
+        with (
+            only_run_in(self._plan.home),
+            KafkaSource(self._reader, self._topology, self._auditor, progress=self._watcher.audited) as source,
+        ):
+            resumed = self._check()
+            if not resumed:
+                source.skip()  # whatever stands on the topics now is not of this run
+            supervisor = Supervisor(self._tasks(), self._logs, self._watcher.event)
+            try:
+                self._watcher.phase("starting the services")
+                supervisor.start()
+                self._wait_until_ready(supervisor)
+                started = time.monotonic()
+                supervisor.start_source()
+                self._note(supervisor.pids)
+                self._watcher.phase(f"run {self._plan.run.run_id}: {self._plan.run.orders:,} orders")
+                ended = self._wait(supervisor, source)
+            finally:
+                self._watcher.phase("letting the services finish")
+                supervisor.stop()
+                self._pids.unlink(missing_ok=True)
+            source.read_new()
+            self._auditor.acknowledge(self._plan.run.run_id, read_ledger(self._ledger))
+            verdict = self._verdict(patience=0)
+            if verdict.orders < self._plan.run.orders:
+                raise ClusterError(
+                    f"only {verdict.orders:,} of {self._plan.run.orders:,} orders were placed: see {self._logs}; "
+                    "the same command with the same --run-id and --start finishes the run"
+                )
+            return Result(verdict, ended - started)
+
+    def _check(self) -> bool:
+        """Whether this run was begun before and is to be finished."""
+        progress = KafkaLog(self._reader, "run")
+        try:
+            seen = read_runs(progress, self._topology)
+        finally:
+            progress.close()
+        check_run(self._plan.run, seen)
+        return self._plan.run.run_id in seen
+
+    def _tasks(self) -> list[Task]:
+        plan, source = self._plan, self._topology.source
+        task = partial(
+            Task,
+            cluster=str(plan.cluster),
+            topology=str(plan.topology_file) if plan.topology_file else None,
+            guarantee=plan.run.guarantee,
+            seed=plan.run.seed,
+        )
+        others = (
+            task(service=service.name, instance=instance)
+            for service in self._topology.processors
+            for instance in range(plan.workers)
+        )
+        return [*others, task(service=source.name, run=plan.run, rate=plan.rate, ledger=str(self._ledger))]
+
+    def _wait_until_ready(self, supervisor: Supervisor) -> None:
+        """Wait until every service has its partitions, so that the first orders do not wait for the last service."""
+        deadline = time.monotonic() + STALLED
+        while not supervisor.ready:
+            supervisor.check()
+            if time.monotonic() > deadline:
+                raise ClusterError(f"the services got no partitions in {STALLED:.0f} s: see {self._plan.home / 'logs'}")
+            time.sleep(_TICK)
+
+    def _wait(self, supervisor: Supervisor, source: KafkaSource) -> float:
+        """Wait until the topics show an outcome for every order, or nothing moves any more.
+
+        Returns:
+            The monotonic time of the last change.
+        """
+        last_counts, pids = None, supervisor.pids
+        changed = looked = time.monotonic()
+        while True:
+            supervisor.check()
+            if supervisor.pids != pids:
+                pids = supervisor.pids
+                self._note(pids)
+            counts = supervisor.counts()
+            now = time.monotonic()
+            if counts != last_counts:
+                last_counts, changed = counts, now
+                self._watcher.counts(counts)
+            if supervisor.source_finished and now - changed > _QUIET and now - looked > _QUIET:
+                source.read_new()
+                if self._verdict(patience=STALLED).settled:
+                    return changed
+                looked = time.monotonic()
+            if now - changed > STALLED:
+                self._watcher.event(f"nothing has moved for {STALLED:.0f} s; judging what is there")
+                return changed
+            time.sleep(_TICK)
+
+    def _note(self, pids: dict[str, int]) -> None:
+        """Leave the process ids where somebody who wants to kill one finds them."""
+        self._pids.write_text(
+            json.dumps({"run_id": self._plan.run.run_id, "pids": pids}, indent=2) + "\n", encoding="utf-8"
+        )
+
+    def _verdict(self, patience: float) -> Verdict:
+        return self._auditor.verdict(int(time.time() * 1000), int(patience * 1000))
+
+
+def read_ledger(path: Path) -> int:
+    """How many orders the generator noted as acknowledged; 0 without a ledger. A torn last line counts for nothing."""
+    committed = 0
+    if path.is_file():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            with suppress(json.JSONDecodeError):
+                committed = max(committed, int(json.loads(line)["committed"]))
+    return committed
+
+
+@contextmanager
+def only_run_in(home: Path) -> Iterator[None]:
+    """Hold the place of the one run that may work from a state directory.
+
+    Raises:
+        ClusterError: Another one is at work.
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "run.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ClusterError("another `shopstream run` is at work here: wait until it is done, or end it") from error
+        yield

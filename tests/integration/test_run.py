@@ -1,0 +1,300 @@
+"""The whole shop on a real Kafka: every order has exactly one outcome, whoever is killed and whatever is thrown in."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from contextlib import contextmanager
+from random import Random
+
+import psutil
+import pytest
+from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+
+from services.order_generator.order_generator import generate_orders
+from services.payment_processor.payment_processor import process_payment
+from shopstream.deadletter import origin_of
+from shopstream.events import encode
+from shopstream.settings import ClientSettings
+
+pytestmark = pytest.mark.kafka
+
+WITHIN = 120  # seconds, for one run
+
+
+class Shop:
+    """The command line against a cluster of its own."""
+
+    def __init__(self, cluster):
+        self.cluster = cluster
+        self.home = cluster.home.root
+        self.topology = cluster.topology
+        self.admin = ClientSettings.from_properties(cluster.properties(cluster.topology.user_of("admin")))
+
+    def command(self, *arguments):
+        return [sys.executable, "-m", "shopstream.cli.main", *map(str, arguments)]
+
+    def run(self, *arguments, expect=0):
+        environment = {**os.environ, "SHOPSTREAM_HOME": str(self.home)}
+        done = subprocess.run(
+            self.command(*arguments), env=environment, capture_output=True, text=True, timeout=WITHIN, check=False
+        )
+        assert done.returncode == expect, done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+        return done
+
+    def verdict(self, *arguments, expect=0):
+        return json.loads(self.run(*arguments, "--json", expect=expect).stdout)
+
+    @contextmanager
+    def running(self, *arguments):
+        """A run in the background, once its orders flow."""
+        environment = {**os.environ, "SHOPSTREAM_HOME": str(self.home)}
+        process = subprocess.Popen(
+            self.command("run", *arguments),
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            self.wait(lambda: (self.home / "run.json").exists() or process.poll() is not None, "no run.json")
+            assert process.poll() is None, process.communicate()
+            yield process
+        finally:
+            if process.poll() is None:
+                process.kill()
+            process.communicate()
+
+    @property
+    def pids(self):
+        return json.loads((self.home / "run.json").read_text())["pids"]
+
+    def wait(self, condition, otherwise, timeout=60):
+        deadline = time.monotonic() + timeout
+        while not (found := condition()):
+            assert time.monotonic() < deadline, otherwise
+            time.sleep(0.02)
+        return found
+
+    def end_of(self, topic):
+        return sum(end for _, end in self.ends(topic).values())
+
+    def ends(self, topic):
+        with self.consumer() as consumer:
+            partitions = range(self.topology.topics[topic].partitions)
+            return {n: consumer.get_watermark_offsets(TopicPartition(topic, n), timeout=10) for n in partitions}
+
+    @contextmanager
+    def consumer(self):
+        consumer = Consumer(
+            {
+                **self.admin.to_librdkafka(),
+                "group.id": "test",
+                "isolation.level": "read_committed",
+                "enable.partition.eof": True,
+                "enable.auto.commit": False,
+            }
+        )
+        try:
+            yield consumer
+        finally:
+            consumer.close()
+
+    def records(self, topic, start=None):
+        """All committed records, partition by partition."""
+        with self.consumer() as consumer:
+            missing = set(range(self.topology.topics[topic].partitions))
+            found = {number: [] for number in missing}
+            consumer.assign([TopicPartition(topic, n, start[n][1] if start else 0) for n in missing])
+            while missing:
+                for message in consumer.consume(10_000, 0.1):
+                    if message.error():
+                        assert message.error().code() == KafkaError._PARTITION_EOF, message.error()
+                        missing.discard(message.partition())
+                    else:
+                        found[message.partition()].append(message)
+        return [message for number in sorted(found) for message in found[number]]
+
+    def producer(self):
+        return Producer(
+            {
+                **self.admin.to_librdkafka(),
+                "partitioner": "murmur2_random",
+                "message.max.bytes": 1_048_576,
+                "linger.ms": 5,
+            }
+        )
+
+
+@pytest.fixture(scope="module")
+def shop(new_cluster):
+    cluster = new_cluster()
+    cluster.up()
+    return Shop(cluster)
+
+
+def test_the_same_seed_run_id_and_start_give_the_same_bytes_on_a_new_cluster(shop):
+    again = ("run", "--orders", 2_000, "--seed", 7, "--run-id", "again", "--start", "2026-11-27T08:00:00Z")
+    streams = []
+    for _ in range(2):
+        verdict = shop.verdict(*again)
+        assert (verdict["ok"], verdict["orders"], verdict["pending"]) == (True, 2_000, 0)
+        streams.append([(m.partition(), m.key(), m.value()) for m in shop.records("order_placed")])
+        shop.cluster.down(wipe=True)
+        shop.cluster.up()
+    assert len(streams[0]) == 2_000
+    assert streams[0] == streams[1]
+
+
+def test_a_run_id_is_used_once(shop):
+    shop.run("run", "--orders", 10, "--run-id", "once")
+    again = shop.run("run", "--orders", 10, "--run-id", "once", expect=2)
+    assert "run 'once' is on this cluster already, with 10 orders: choose another --run-id" in again.stderr
+
+
+@pytest.mark.parametrize("guarantee", ["exactly-once", "at-least-once"])
+def test_no_order_is_lost_or_doubled_when_one_process_of_each_service_is_killed(shop, guarantee):
+    arguments = ("--orders", 12_000, "--rate", 1_500, "--workers", 2, "--guarantee", guarantee, "--json")
+    with shop.running(*arguments) as process:
+        start = shop.end_of("notifications")
+        shop.wait(lambda: shop.end_of("notifications") > start + 500, "nothing flows")
+        victims = {name.rsplit("-", 1)[0]: pid for name, pid in shop.pids.items()}
+        assert set(victims) == set(shop.topology.services)
+        for pid in victims.values():
+            os.kill(pid, signal.SIGKILL)
+        output, news = process.communicate(timeout=WITHIN)
+    for service in victims:
+        assert any(line.startswith(service) and "was killed by SIGKILL" in line for line in news.splitlines())
+    verdict = json.loads(output)
+    assert (verdict["ok"], verdict["orders"], verdict["pending"], verdict["anomalies"]) == (True, 12_000, 0, {})
+    assert verdict["guarantee"] == guarantee
+    assert sum(verdict["outcomes"].values()) == 12_000
+    assert process.returncode == 0
+
+
+def test_an_interrupted_run_leaves_nothing_behind_and_can_be_finished(shop):
+    arguments = ("--orders", 4_000, "--run-id", "halves", "--start", "2026-11-27T08:00:00Z", "--rate", 1_000)
+    with shop.running(*arguments) as process:
+        start = shop.end_of("notifications")
+        shop.wait(lambda: shop.end_of("notifications") > start + 200, "nothing flows")
+        children = [psutil.Process(pid) for pid in shop.pids.values()]
+        process.send_signal(signal.SIGINT)
+        _, news = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "shopstream run --orders 4000 --run-id halves" in news
+    assert not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children)
+    other = shop.run("run", "--orders", 4_001, "--run-id", "halves", expect=2)
+    assert "was left at" in other.stderr
+    verdict = shop.verdict("run", *arguments)
+    assert (verdict["ok"], verdict["orders"], verdict["pending"]) == (True, 4_000, 0)
+    assert [m.value() for m in shop.records("order_placed") if m.key().startswith(b"halves-")]
+
+
+def test_processes_end_when_the_run_itself_is_killed(shop):
+    with shop.running("--orders", 50_000, "--rate", 500) as process:
+        children = [psutil.Process(pid) for pid in shop.pids.values()]
+        process.kill()
+        process.wait()
+        gone, alive = psutil.wait_procs(children, timeout=30)
+        assert not alive
+        assert len(gone) == len(shop.topology.services)
+
+
+def malformed(random, order, kind):
+    """A key and value of one of twelve kinds that no service can use."""
+    good, key = encode(order), order.order_id.encode()
+    return {
+        "not_json": (key, good[: random.randrange(1, len(good) - 1)]),
+        "not_utf8": (key, good.replace(b'"currency":"EUR"', b'"currency":"E\xffR"')),
+        "not_an_object": (key, b"[" + good + b"]"),
+        "nested": (key, b"[" * 100_000),
+        "null": (key, None),
+        "missing_field": (key, good.replace(b'"currency":"EUR"', b'"other":"EUR"')),
+        "wrong_type": (key, good.replace(b'"schema_version":1,', b'"schema_version":1,"occurred_at":7,"x":')),
+        "unknown_version": (key, good.replace(b'"schema_version":1', b'"schema_version":2')),
+        "unknown_event_type": (key, good.replace(b'"event_type":"order_placed"', b'"event_type":"order_eaten"')),
+        "absurd_size": (key, good + b" " * 300_000),
+        "wrong_key": (b"x" + key, good),
+        "no_key": (None, good),
+    }[kind]
+
+
+KINDS = [
+    "not_json",
+    "not_utf8",
+    "not_an_object",
+    "nested",
+    "null",
+    "missing_field",
+    "wrong_type",
+    "unknown_version",
+    "unknown_event_type",
+    "absurd_size",
+    "wrong_key",
+    "no_key",
+]
+
+
+def test_ten_thousand_unusable_records_of_twelve_kinds_disturb_nobody(shop):
+    random = Random(12)
+    before = shop.ends("dead_letters")
+    topics = [topic for topic in shop.topology.topics if consumers(shop, topic)]
+    expected = Counter()
+
+    def delivered(error, message):
+        assert error is None
+        for service in consumers(shop, message.topic()):
+            expected[service, message.topic(), message.partition(), message.offset()] += 1
+
+    sources = list(generate_orders(0, 500, run_id="bad"))
+    producer = shop.producer()
+    with shop.running("--orders", 10_000, "--rate", 2_500, "--json") as process:
+        for number in range(10_000):
+            kind = KINDS[number % 12]
+            # The two large kinds are many megabytes in all, so most of those records go where few read them.
+            topic = random.choice(topics) if kind not in {"absurd_size", "nested"} else "order_shipped"
+            key, value = malformed(random, random.choice(sources), kind)
+            producer.produce(topic, value, key, on_delivery=delivered)
+            producer.poll(0)
+            if number % 100 == 0:
+                producer.flush(30)
+        assert producer.flush(60) == 0
+        output, _ = process.communicate(timeout=WITHIN)
+    verdict = json.loads(output)
+    assert (verdict["ok"], verdict["orders"], verdict["pending"]) == (True, 10_000, 0)
+    shop.verdict("run", "--orders", 1)  # whatever came in after the last order is through as well
+    found = Counter()
+    for message in shop.records("dead_letters", before):
+        origin = origin_of(message.headers())
+        found[origin.service, origin.topic, origin.partition, origin.offset] += 1
+    assert found == expected
+    assert len({key[1:] for key in expected}) == 10_000
+
+
+def consumers(shop, topic):
+    return [service.name for service in shop.topology.processors if topic in service.consumes]
+
+
+def test_all_runs_together_audit_clean(shop):
+    verdict = shop.verdict("audit")
+    assert verdict["ok"], verdict["anomalies"]
+    assert verdict["bad_records"]
+    assert len(verdict["runs"]) >= 5
+
+
+def test_a_planted_contradiction_is_found_and_named(shop):
+    shop.run("run", "--orders", 5, "--run-id", "planted")
+    order = next(m for m in shop.records("order_placed") if m.key() == b"planted-00000003")
+    event = process_payment(next(generate_orders(3, 1, run_id="planted")), approval_rate=0.0)
+    producer = shop.producer()
+    producer.produce("payment_result", encode(event), order.key())
+    assert producer.flush(10) == 0
+    verdict = shop.verdict("audit", "--run-id", "planted", expect=1)
+    assert not verdict["ok"]
+    samples = [s for anomaly in verdict["anomalies"].values() for s in anomaly["samples"]]
+    assert {sample["order_id"] for sample in samples} == {"planted-00000003"}
