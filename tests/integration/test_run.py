@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from random import Random
 
 import psutil
 import pytest
-from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from services.order_generator.order_generator import generate_orders
 from services.payment_processor.payment_processor import process_payment
@@ -31,6 +32,9 @@ class Shop:
     def __init__(self, cluster):
         self.cluster = cluster
         self.home = cluster.home.root
+        if not (self.home / "cache").is_symlink():  # the command line looks for Kafka's jars here
+            shutil.rmtree(self.home / "cache", ignore_errors=True)
+            (self.home / "cache").symlink_to(cluster._cache)
         self.topology = cluster.topology
         self.admin = ClientSettings.from_properties(cluster.properties(cluster.topology.user_of("admin")))
 
@@ -298,3 +302,28 @@ def test_a_planted_contradiction_is_found_and_named(shop):
     assert not verdict["ok"]
     samples = [s for anomaly in verdict["anomalies"].values() for s in anomaly["samples"]]
     assert {sample["order_id"] for sample in samples} == {"planted-00000003"}
+
+
+def test_a_run_survives_the_death_of_one_broker_of_three(new_cluster):
+    cluster = new_cluster(brokers=3)
+    cluster.up()
+    shop = Shop(cluster)
+    try:
+        with shop.running("--orders", 4_000, "--rate", 400, "--json") as process:
+            shop.wait(lambda: shop.end_of("notifications") > 400, "nothing flows")
+            cluster.kill_broker(2)
+            shop.wait(lambda: flowing(shop, 2_000), "nothing flows any more")
+            cluster.up()
+            output, news = process.communicate(timeout=WITHIN)
+        assert process.returncode == 0, output + news
+        verdict = json.loads(output)
+        assert (verdict["ok"], verdict["orders"], verdict["pending"], verdict["anomalies"]) == (True, 4_000, 0, {})
+    finally:
+        cluster.down()
+
+
+def flowing(shop, count):
+    try:
+        return shop.end_of("notifications") > count
+    except KafkaException:  # it asked the dead broker
+        return False

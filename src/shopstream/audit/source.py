@@ -15,10 +15,11 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Self, cast
 
-from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined] # it is public all the same
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from shopstream.errors import ClusterError
+from shopstream.offsets import EARLIEST, LATEST, list_offsets, passes
 from shopstream.records import Headers, Record
 
 if TYPE_CHECKING:
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
     from shopstream.audit.engine import Auditor
     from shopstream.settings import ClientSettings
     from shopstream.topology import Topology
-
-_EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
-_LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 
 _CHUNK = 2_000  # records that are read from one topic before another one has its turn
 _QUEUE_KB = 4_096  # what librdkafka may fetch ahead, for each topic
@@ -99,7 +97,7 @@ class KafkaSource:
     def skip(self) -> None:
         """Leave out what stands on the topics now: reading begins behind it."""
         for topic in self._topics:
-            self._positions.update(self._offsets(self._places(topic), _LATEST))
+            self._positions.update(self._offsets(self._places(topic), LATEST))
 
     def read_new(self) -> int:
         """Feed what has been committed since the last call, up to where the topics end now.
@@ -110,7 +108,7 @@ class KafkaSource:
         Raises:
             ClusterError: The brokers stopped answering, or refuse the user.
         """
-        begins = self._offsets(self._all_places(), _EARLIEST)
+        begins = self._offsets(self._all_places(), EARLIEST)
         ends = self._snapshot()
         tails: dict[tuple[str, int], _Tail] = {}
         for place, end in ends.items():
@@ -145,18 +143,18 @@ class KafkaSource:
         """Where each partition ends, as far as it is committed. The order of the questions is what makes it safe."""
         progress, *others = self._topics
         self._wait_for_transactions()  # so that all that was committed before is seen
-        ends = self._offsets(self._places(progress), _LATEST)
+        ends = self._offsets(self._places(progress), LATEST)
         self._wait_for_transactions()  # so that all that this progress tells of is seen
         for topic in others:
-            ends.update(self._offsets(self._places(topic), _LATEST))
+            ends.update(self._offsets(self._places(topic), LATEST))
         return ends
 
     def _wait_for_transactions(self) -> None:
         """Wait until what stands on the topics now is committed or aborted in every partition, but not for long."""
-        undecided = self._offsets(self._all_places(), _LATEST, IsolationLevel.READ_UNCOMMITTED)
+        undecided = self._offsets(self._all_places(), LATEST, committed_only=False)
         deadline = time.monotonic() + _TRANSACTION_S
         while time.monotonic() < deadline:
-            decided = self._offsets(list(undecided), _LATEST)
+            decided = self._offsets(list(undecided), LATEST)
             undecided = {place: end for place, end in undecided.items() if decided[place] < end}
             if not undecided:
                 break
@@ -177,7 +175,7 @@ class KafkaSource:
     def _note_deleted(self, tails: Iterable[_Tail]) -> None:
         """Retention may have deleted the beginning of what was to be read, between looking and reading."""
         started = {(tail.topic, tail.number): tail for tail in tails}
-        for place, begin in self._offsets(list(started), _EARLIEST).items():
+        for place, begin in self._offsets(list(started), EARLIEST).items():
             tail = started[place]
             if tail.start < begin <= (tail.end if tail.first is None else tail.first):
                 self._auditor.begins_at(*place, begin)
@@ -203,18 +201,11 @@ class KafkaSource:
         return {topic: len(found[topic].partitions) for topic in self._topics}
 
     def _offsets(
-        self,
-        places: Sequence[tuple[str, int]],
-        spec: OffsetSpec,
-        isolation: IsolationLevel = IsolationLevel.READ_COMMITTED,
+        self, places: Sequence[tuple[str, int]], spec: Any, *, committed_only: bool = True
     ) -> dict[tuple[str, int], int]:
-        """Offsets of partitions, asked for at once. The latest is the end of what is committed."""
-        if not places:
-            return {}
-        request = {TopicPartition(topic, number): spec for topic, number in places}
-        futures = self._admin.list_offsets(request, isolation_level=isolation, request_timeout=_PATIENCE_S)
+        """Offsets of partitions. The latest is the end of what is committed."""
         try:
-            return {(place.topic, place.partition): future.result().offset for place, future in futures.items()}
+            return list_offsets(self._admin, places, spec, committed_only=committed_only, patience=_PATIENCE_S)
         except KafkaException as error:
             self._admin.poll(0)
             raise self._explain(error.args[0]) from error
@@ -292,6 +283,8 @@ class _Tail:
         topic, number, end = self.topic, self.number, self.end
         for message in messages:
             if error := message.error():
+                if passes(error):
+                    continue
                 if error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - as above
                     raise explain(error)
                 # Behind the last record there may be marks of transactions, which are never delivered.

@@ -22,20 +22,33 @@ if TYPE_CHECKING:
     from shopstream.runs import Guarantee, Run
     from shopstream.topology import Topology
 
-_HELP = {"help_option_names": ["-h", "--help"]}
 _SHOP_RATE = 10.0  # orders a second on the shop's clock where no --rate says otherwise
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
 
 
-@click.command(context_settings=_HELP)
-@click.option("--orders", type=click.IntRange(1, 100_000_000), required=True, help="How many orders to send.")
+@click.command()
 @click.option(
-    "--rate", type=click.FloatRange(0, 1_000_000, min_open=True), help="Orders a second [as fast as possible]."
+    "--orders", type=click.IntRange(1, 100_000_000), metavar="N", required=True, help="How many orders to send."
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Chooses customers, baskets and outcomes.")
-@click.option("--run-id", help="Names the run; used once on a cluster [made from the time].")
+@click.option(
+    "--rate",
+    type=click.FloatRange(0, 1_000_000, min_open=True),
+    metavar="R",
+    help="Orders a second [as fast as possible].",
+)
+@click.option(
+    "--seed", type=int, metavar="S", default=0, show_default=True, help="Chooses customers, baskets and outcomes."
+)
+@click.option("--run-id", metavar="ID", help="Names the run; used once on a cluster [made from the time].")
 @click.option("--start", metavar="TIME", help="The shop's own clock at the first order, ISO 8601 [now].")
-@click.option("--workers", type=click.IntRange(1, 16), default=1, show_default=True, help="Instances of each service.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 16),
+    metavar="K",
+    default=1,
+    show_default=True,
+    help="Instances of each service.",
+)
 @click.option(
     "--guarantee",
     type=click.Choice(["exactly-once", "at-least-once"]),
@@ -87,8 +100,15 @@ def run(
     return _carry_out(wanted, shop, cluster, workers=workers, rate=rate, topology_file=topology_file, as_json=as_json)
 
 
-@click.command(context_settings=_HELP)
-@click.option("--orders", type=click.IntRange(1, 1_000_000), default=5_000, show_default=True, help="How many orders.")
+@click.command()
+@click.option(
+    "--orders",
+    type=click.IntRange(1, 1_000_000),
+    metavar="N",
+    default=5_000,
+    show_default=True,
+    help="How many orders.",
+)
 def demo(orders: int) -> int:
     """Start everything, send some thousand orders, show the report, and say what to try next."""
     from shopstream.runs import Run

@@ -21,7 +21,7 @@ _FILE = click.option(
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group()
 def topology() -> None:
     """Topics, services, users and ACLs, as topology.yaml has them."""
 

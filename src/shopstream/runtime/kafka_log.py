@@ -6,10 +6,11 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any, cast
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined] # it is public all the same
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from shopstream.errors import Fatal, Retriable
+from shopstream.offsets import LATEST, list_offsets
 from shopstream.runtime.transport import StateChange
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ log = logging.getLogger(__name__)
 
 MOST_RECORDS = 10_000
 ANSWER_WITHIN = 60.0  # seconds, for one answer of the brokers; longer than a transaction may stay open
+_PAUSE = 0.01  # seconds between two looks at an open transaction
 
 CONSUMER: dict[str, str | int | float | bool] = {
     "isolation.level": "read_committed",
@@ -105,23 +107,18 @@ class KafkaLog:
     def _decided_ends(self, topic: str, numbers: list[int]) -> dict[int, int]:
         """The ends of the partitions now, once every transaction before them is decided."""
         admin = AdminClient(self._config, logger=log)
-        ends = _ends(admin, topic, numbers, IsolationLevel.READ_UNCOMMITTED)
+        places = [(topic, number) for number in numbers]
         deadline = time.monotonic() + ANSWER_WITHIN
-        while True:
-            stable = _ends(admin, topic, numbers, IsolationLevel.READ_COMMITTED)
-            undecided = [number for number in numbers if stable[number] < ends[number]]
-            if not undecided:
-                return ends
-            if time.monotonic() > deadline:
-                raise Retriable(f"{topic}: a transaction on partitions {undecided} stays open")
-            time.sleep(0.01)
-
-
-def _ends(admin: AdminClient, topic: str, numbers: list[int], isolation: IsolationLevel) -> dict[int, int]:
-    latest: Any = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-    wanted = {TopicPartition(topic, number): latest for number in numbers}
-    futures = admin.list_offsets(wanted, isolation_level=isolation, request_timeout=ANSWER_WITHIN)
-    try:
-        return {place.partition: future.result().offset for place, future in futures.items()}
-    except KafkaException as error:
-        raise Retriable(f"{topic}: its end offsets cannot be read: {error.args[0].str()}") from error
+        try:
+            ends = list_offsets(admin, places, LATEST, committed_only=False, patience=ANSWER_WITHIN)
+            while undecided := [
+                place
+                for place, end in list_offsets(admin, places, LATEST, patience=ANSWER_WITHIN).items()
+                if end < ends[place]
+            ]:
+                if time.monotonic() > deadline:
+                    raise Retriable(f"a transaction stays open on {undecided}")
+                time.sleep(_PAUSE)
+        except KafkaException as error:
+            raise Retriable(f"{topic}: its end offsets cannot be read: {error.args[0].str()}") from error
+        return {number: end for (_, number), end in ends.items()}

@@ -59,7 +59,7 @@ class _KafkaOutput:
         self._service = service
         self._log_topic = service.state or service.progress
         self._config = {**settings.to_librdkafka(), **_PRODUCER, "client.id": client_id}
-        self._suspect = False
+        self._disturbed = self._suspect = False
         self._delivery_failure: KafkaError | None = None
         self._producer = self._connect()
 
@@ -71,8 +71,8 @@ class _KafkaOutput:
         return Producer({**self._config, "error_cb": self._on_error}, logger=log)
 
     def _on_error(self, error: KafkaError) -> None:
-        # Brokers come and go; librdkafka reconnects. But a request may have been sent twice.
-        self._suspect = True
+        # Brokers come and go; librdkafka reconnects. But a request of the transaction at hand may be sent twice.
+        self._disturbed = True
         log.warning("producer: %s", error)
 
     def _on_delivery(self, error: KafkaError | None, _message: Any) -> None:
@@ -126,6 +126,8 @@ class TransactionalOutput(_KafkaOutput):
         """One transaction."""
         if self._suspect:
             self.renew()
+        self._producer.poll(0)
+        self._disturbed = False
         started = time.monotonic()
         try:
             self._transaction(batch, group)
@@ -135,8 +137,7 @@ class TransactionalOutput(_KafkaOutput):
             self._abort(error)
         except KafkaException as error:
             self._abort(translate(error.args[0], f"{self._transactional_id}: transaction"))
-        if time.monotonic() - started > _SLOW:
-            self._suspect = True
+        self._suspect = self._disturbed or time.monotonic() - started > _SLOW
 
     def renew(self) -> None:
         """A new producer with the same id: its initialization ends whatever the old one left open, and fences it.

@@ -1,0 +1,80 @@
+"""Asking the brokers where partitions begin and end, also while leaders change."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined] # it is public all the same
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from confluent_kafka.admin import AdminClient
+
+EARLIEST: Any = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
+LATEST: Any = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+
+_PAUSE = 0.1  # seconds between two attempts
+
+# What passes by itself, though librdkafka does not always call it retriable: a leader dies, another is elected.
+PASSING = {
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+    KafkaError.OFFSET_NOT_AVAILABLE,
+    KafkaError._TRANSPORT,  # noqa: SLF001 - librdkafka's own codes begin with an underscore
+    KafkaError._TIMED_OUT,  # noqa: SLF001
+}
+
+
+def passes(error: KafkaError) -> bool:
+    """Whether an error passes by itself, so that asking again makes sense."""
+    return error.retriable() or error.code() in PASSING
+
+
+def list_offsets(
+    admin: AdminClient,
+    places: Sequence[tuple[str, int]],
+    spec: Any,
+    *,
+    committed_only: bool = True,
+    patience: float = 30.0,
+) -> dict[tuple[str, int], int]:
+    """The offsets of partitions, asked for at once.
+
+    Args:
+        admin: Who asks.
+        places: Topics and partition numbers.
+        spec: `EARLIEST` or `LATEST`.
+        committed_only: Whether the latest is the end of what is committed or aborted, or of all that is written.
+        patience: How long to go on asking while leaders change, in seconds.
+
+    Raises:
+        KafkaException: The brokers refuse, or gave no answer in time.
+    """
+    if not places:
+        return {}
+    isolation = IsolationLevel.READ_COMMITTED if committed_only else IsolationLevel.READ_UNCOMMITTED
+    request = {TopicPartition(topic, number): spec for topic, number in places}
+    deadline = time.monotonic() + patience
+    while True:
+        futures = admin.list_offsets(request, isolation_level=isolation, request_timeout=patience)
+        try:
+            return {(place.topic, place.partition): future.result().offset for place, future in futures.items()}
+        except KafkaException as error:
+            if not passes(error.args[0]) or time.monotonic() > deadline:
+                raise
+        time.sleep(_PAUSE)
+        _learn_of_new_leaders(admin)
+
+
+def _learn_of_new_leaders(admin: AdminClient) -> None:
+    """Fetch the metadata: list_offsets alone would go on asking the leaders that it knows."""
+    try:
+        admin.list_topics(timeout=5)
+    except KafkaException as error:
+        if not passes(error.args[0]):
+            raise
