@@ -284,6 +284,26 @@ def consumers(shop, topic):
     return [service.name for service in shop.topology.processors if topic in service.consumes]
 
 
+def test_another_cluster_is_named_by_a_properties_file(shop, tmp_path):
+    elsewhere = {**os.environ, "SHOPSTREAM_HOME": str(tmp_path)}
+    file = shop.cluster.properties(shop.topology.user_of("admin"))
+    for command in (["run", "--orders", 50, "--run-id", "elsewhere"], ["audit", "--run-id", "elsewhere"]):
+        done = subprocess.run(
+            shop.command(*command, "--cluster", file, "--json"),
+            env=elsewhere,
+            stdout=subprocess.PIPE,
+            timeout=WITHIN,
+            check=True,
+        )
+        verdict = json.loads(done.stdout)
+        assert (verdict["ok"], verdict["orders"], verdict["pending"]) == (True, 50, 0)
+
+
+def test_a_file_that_is_none_is_a_wrong_use(shop, tmp_path):
+    missing = shop.run("run", "--orders", 1, "--cluster", tmp_path / "none.properties", expect=2)
+    assert "none.properties: cannot be read" in missing.stderr
+
+
 def test_all_runs_together_audit_clean(shop):
     verdict = shop.verdict("audit")
     assert verdict["ok"], verdict["anomalies"]

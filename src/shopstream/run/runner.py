@@ -124,6 +124,7 @@ class Runner:
             resumed = self._check()
             if not resumed:
                 source.skip()  # whatever stands on the topics now is not of this run
+                self._ledger.unlink(missing_ok=True)  # one of that name was of a cluster that has been wiped
             supervisor = Supervisor(self._tasks(), self._logs, self._watcher.event)
             try:
                 self._watcher.phase("starting the services")

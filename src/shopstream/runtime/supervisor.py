@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 
 import msgspec
 
-from shopstream.errors import ClusterError
+from shopstream.errors import ClusterError, UsageError
 from shopstream.runtime.process import EXIT_FENCED, Task
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ class _Child:
     def restart(self, code: int) -> None:
         now = time.monotonic()
         often = len(self._restarts) == MOST_RESTARTS and now - self._restarts[0] < _WITHIN
-        if code == EXIT_FENCED or often:
+        if code in {EXIT_FENCED, UsageError.exit_code} or often:
             raise ClusterError(f"{self.name} cannot be kept alive ({_how(code)}): {self._last_words()}")
         self._restarts.append(now)
         if not self.is_source:  # a source reports what stands on the topic, not what it did itself
