@@ -68,6 +68,15 @@ def test_it_is_started_apart_from_us_and_stopped(broker):
     assert brokers.stop([broker], TIMEOUT_S, TIMEOUT_S) == ()
 
 
+def test_it_is_recognised_from_its_first_instant(broker):
+    for _ in range(20):
+        start(broker, "import threading; threading.Event().wait()")
+        until = time.monotonic() + 0.05
+        while time.monotonic() < until:
+            assert broker.process()
+        broker.kill()
+
+
 def test_one_that_lingers_with_its_data_closed_is_not_waited_for(broker):
     start(broker, LINGERING)
     broker.wait_until_open(deadline())

@@ -1,8 +1,10 @@
 """Settings survive the properties format of Kafka's tools, are refused with a remedy, and never show a password."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import certifi
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -46,7 +48,7 @@ class TestRoundTrip:
     def test_with_a_certificate_authority(self, tmp_path):
         ca = tmp_path / "a folder" / "ca.pem"
         ca.parent.mkdir()
-        ca.touch()
+        shutil.copy(certifi.where(), ca)
         assert read(replace(SETTINGS, ca=ca).to_properties(), tmp_path).ca == ca
 
     def test_the_text_is_what_kafka_s_tools_take(self):
@@ -119,7 +121,7 @@ class TestReading:
         assert ClientSettings.from_mapping(parse_properties(settings.to_properties()), "text") == settings
 
     def test_librdkafka_s_names_are_understood(self, tmp_path):
-        (tmp_path / "ca.pem").touch()
+        shutil.copy(certifi.where(), tmp_path / "ca.pem")
         found = read(
             "bootstrap.servers=localhost:9092\nsecurity.protocol=SASL_SSL\nsasl.mechanisms=SCRAM-SHA-512\n"
             "sasl.username=till\nsasl.password=s3cr3t\nssl.ca.location=ca.pem\n",
@@ -132,13 +134,18 @@ class TestReading:
         assert (found.security_protocol, found.sasl_mechanism, found.username) == ("PLAINTEXT", None, None)
 
     def test_a_relative_pem_path_counts_from_the_file_that_names_it(self, tmp_path):
-        (tmp_path / "ca.pem").touch()
+        shutil.copy(certifi.where(), tmp_path / "ca.pem")
         text = "bootstrap.servers=a:1\nsecurity.protocol=SSL\nssl.truststore.type=pem\nssl.truststore.location=ca.pem\n"
         assert read(text, tmp_path).ca == tmp_path / "ca.pem"
 
+    def test_a_file_without_certificates_is_refused_before_any_client_meets_it(self, tmp_path):
+        (tmp_path / "ca.pem").write_text("not a certificate")
+        with pytest.raises(SettingsError, match=r"ca\.pem holds no PEM certificates"):
+            read("bootstrap.servers=a:1\nsecurity.protocol=SSL\nssl.ca.location=ca.pem\n", tmp_path)
+
     def test_an_absolute_one_stays(self, tmp_path):
         ca = tmp_path / "ca.pem"
-        ca.touch()
+        shutil.copy(certifi.where(), ca)
         folder = tmp_path / "elsewhere"
         folder.mkdir()
         text = f"bootstrap.servers=a:1\nsecurity.protocol=SSL\nssl.ca.location={ca}\n"

@@ -7,10 +7,10 @@
     ├── ClusterError                 the cluster could not be brought where it should be
     ├── BadRecord                    a record that no retry can make usable: it belongs on the dead-letter topic
     └── StreamError                  trouble between a worker and Kafka
-        ├── Retriable                the same call may succeed when it is made again
+        ├── Retriable                Kafka gave no answer in time: a new process may get one
         ├── Abortable                this transaction is lost: abort it, rewind the input, process it again
         ├── Uncertain                nobody knows whether the commit took place: ask Kafka, then go on from there
-        ├── Fenced                   another instance has taken over: stop
+        ├── Fenced                   a newer producer exists: take over once, then leave it to the other
         └── Fatal                    this client is of no further use: build a new one, or stop
 
 What can be retried is a class, not an `if`: code that handles trouble catches the class that it can mend.
@@ -62,7 +62,7 @@ class StreamError(ShopstreamError):
 
 
 class Retriable(StreamError):  # noqa: N818
-    """The same call may succeed when it is made again."""
+    """Kafka gave no answer in time. The process ends, and its supervisor starts one that asks again."""
 
 
 class Abortable(StreamError):  # noqa: N818
@@ -74,7 +74,7 @@ class Uncertain(StreamError):  # noqa: N818
 
 
 class Fenced(StreamError):  # noqa: N818
-    """Another instance with the same transactional id has taken over."""
+    """A newer producer with the same transactional id exists: another instance, or our own time-out's doing."""
 
 
 class Fatal(StreamError):  # noqa: N818

@@ -7,6 +7,7 @@ only place where these settings become librdkafka's keys.
 from __future__ import annotations
 
 import re
+import ssl
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -217,6 +218,10 @@ def _certificate_authority(properties: Mapping[str, str], source: str, relative_
     path = relative_to / location if relative_to else Path(location)
     if not path.is_file():
         raise SettingsError(f"{source}: the trusted certificates {path} do not exist: correct the path")
+    try:
+        ssl.create_default_context(cafile=str(path))
+    except (ssl.SSLError, OSError) as error:
+        raise SettingsError(f"{source}: {path} holds no PEM certificates that can be read: {error}") from error
     return path
 
 

@@ -39,17 +39,16 @@ def audit(
     import json
     import sys
 
-    from rich.console import Console
-
     from shopstream import topology as topologies
     from shopstream.audit.report import render_report
+    from shopstream.cli.common import report_console, say
 
     topology = topologies.load(topology_path)
     verdict = _audit(_settings(cluster, topology), topology, run_id=run_id, patience_s=patience, guarantee=guarantee)
     if as_json:
-        click.echo(json.dumps(verdict.to_data(), indent=2))
+        say(json.dumps(verdict.to_data(), indent=2))
     else:
-        render_report(verdict, Console())
+        render_report(verdict, report_console())
         if verdict.ok and verdict.pending:
             click.echo("Look again when they are done, or say --patience 0 to call them overdue now.", err=True)
     sys.exit(0 if verdict.ok else 1)

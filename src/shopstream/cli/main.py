@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 from typing import Any
 
@@ -59,6 +60,8 @@ def cli() -> None:
 
 def main(arguments: list[str] | None = None) -> Any:
     """Run the command line and exit: 0 good, 1 the check failed, 2 wrong use, 130 interrupted."""
+    # A polite end is taken like Ctrl-C, so that what was started is ended in order.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code = cli.main(args=arguments, standalone_mode=False)
     except click.ClickException as error:

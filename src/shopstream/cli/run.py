@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import sys
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from shopstream.cli.common import local_home
+from shopstream.cli.common import local_home, report_console, say
 from shopstream.errors import UsageError
 from shopstream.events import valid_run_id
 
@@ -160,18 +162,22 @@ def _carry_out(
     news = Console(stderr=True)
     with _running(cluster, shop, news) as (properties, home):
         plan = Plan(wanted, properties, home, workers=workers, rate=rate, topology_file=topology_file)
-        watcher = LiveWatcher(news, shop, wanted.orders) if news.is_terminal else PlainWatcher(news, shop)
+        watcher = LiveWatcher(news, shop, wanted.orders) if news.is_terminal else PlainWatcher(sys.stderr, shop)
         try:
             with watcher:
                 result = Runner(plan, shop, watcher).run()
         except KeyboardInterrupt:
-            click.echo(_how_to_finish(wanted, rate), err=True)
+            click.echo(_how_to_finish(wanted, rate, workers, cluster, topology_file), err=True)
             raise
     if as_json:
-        click.echo(json.dumps(result.to_data(), indent=2))
+        say(json.dumps(result.to_data(), indent=2))
     else:
-        render_report(result.verdict, Console())
-    return 0 if result.verdict.ok else 1
+        render_report(result.verdict, report_console())
+    if result.verdict.orders < wanted.orders:
+        click.echo(f"error: only {result.verdict.orders:,} of {wanted.orders:,} orders were placed", err=True)
+    if not result.ok:
+        click.echo(f"the services' logs are in {home / 'logs'}", err=True)
+    return 0 if result.ok else 1
 
 
 @contextmanager
@@ -181,6 +187,7 @@ def _running(cluster: Path | None, shop: Topology, news: Console) -> Iterator[tu
     A local cluster that had to be started stays up afterwards, but for an error or Ctrl-C: then nothing is left.
     """
     from shopstream.cluster.local import LocalCluster
+    from shopstream.run.runner import uninterrupted
 
     home = local_home()
     if cluster is not None:
@@ -192,17 +199,19 @@ def _running(cluster: Path | None, shop: Topology, news: Console) -> Iterator[tu
         yield local.properties(shop.user_of("auditor")), home
     except BaseException:
         if started:
-            local.down()
+            with uninterrupted():
+                local.down()
         raise
 
 
-def _how_to_finish(wanted: Run, rate: float | None) -> str:
-    pace = f" --rate {rate:g}" if rate else ""
-    promise = "" if wanted.guarantee == "exactly-once" else f" --guarantee {wanted.guarantee}"
-    return (
-        f"\nTo finish this run later:\n  shopstream run --orders {wanted.orders} --run-id {wanted.run_id} "
-        f"--seed {wanted.seed} --start {wanted.start.isoformat()}{pace}{promise}"
-    )
+def _how_to_finish(
+    wanted: Run, rate: float | None, workers: int, cluster: Path | None, topology_file: Path | None
+) -> str:
+    words = ["shopstream", "run", "--orders", wanted.orders, "--run-id", wanted.run_id, "--seed", wanted.seed]
+    words += ["--start", wanted.start.isoformat(), "--guarantee", wanted.guarantee, "--workers", workers]
+    for option, value in (("--rate", rate), ("--cluster", cluster), ("--topology", topology_file)):
+        words += [option, value] if value is not None else []
+    return f"\nTo finish this run later:\n  {shlex.join(map(str, words))}"
 
 
 def _time(text: str) -> datetime:

@@ -78,11 +78,13 @@ class Broker:
         """The running process, or None. A pid that belongs to somebody else by now is not taken for ours."""
         try:
             process = psutil.Process(int(self._pid.read_text(encoding="ascii")))
-            # A zombie counts as gone: in a container nobody may ever collect it.
-            ours = process.status() != psutil.STATUS_ZOMBIE and str(self.properties) in process.cmdline()
+            if process.status() == psutil.STATUS_ZOMBIE:  # in a container nobody may ever collect it
+                return None
+            command = process.cmdline()
         except (OSError, ValueError, psutil.Error):
             return None
-        return process if ours else None
+        # For an instant, while the system loads its program, a process has no command line.
+        return process if not command or str(self.properties) in command else None
 
     def start(self, command: Sequence[str]) -> None:
         """Start the process. Its output goes to the log; that of the run before is kept beside it.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import signal
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -12,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from shopstream.audit import Auditor, configured_rates
 from shopstream.audit.source import KafkaSource
-from shopstream.errors import ClusterError
+from shopstream.errors import ClusterError, UsageError
 from shopstream.runtime.generator import check_run, read_runs
 from shopstream.runtime.kafka_log import KafkaLog
-from shopstream.runtime.process import Task
+from shopstream.runtime.process import WATCHDOG, Task
 from shopstream.runtime.supervisor import Supervisor
 from shopstream.settings import for_user_or_itself
 
@@ -26,13 +27,15 @@ if TYPE_CHECKING:
 
     from shopstream.audit import Verdict
     from shopstream.runs import Run
-    from shopstream.topology import Topology
+    from shopstream.topology import Service, Topology
 
 _TICK = 0.05  # seconds between two looks at the processes
 # Nothing has been reported for so long: the last batches are probably through, and a look at the topics is worth it.
 _QUIET = 0.4  # seconds; the processes report every 0.25 s
-# Longer than everything that mends itself: a transaction's time-out, a session's, a rebalance.
-STALLED = 60.0  # seconds without any change
+_LOOK_EVERY = 5.0  # seconds
+# Longer than everything that mends itself: a time-out, a rebalance, a watchdog that ends a process and what follows.
+STALLED = WATCHDOG + 45.0  # seconds without any change
+_FOR_EVER = 1e9  # seconds
 
 
 @dataclass(frozen=True)
@@ -62,15 +65,27 @@ class Result:
 
     Attributes:
         verdict: The auditor's.
+        planned: How many orders there should be.
         seconds: From the start of the source to the last outcome.
     """
 
     verdict: Verdict
+    planned: int
     seconds: float
 
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong, and all is there."""
+        return self.verdict.ok and self.verdict.settled and self.verdict.orders >= self.planned
+
     def to_data(self) -> dict[str, Any]:
-        """The verdict as data, with the run's duration."""
-        return {**self.verdict.to_data(), "seconds": round(self.seconds, 3)}
+        """The verdict as data, with what was planned and how long it took."""
+        return {
+            **self.verdict.to_data(),
+            "ok": self.ok,
+            "planned": self.planned,
+            "seconds": round(self.seconds, 3),
+        }
 
 
 class Watcher(Protocol):
@@ -121,10 +136,7 @@ class Runner:
             only_run_in(self._plan.home),
             KafkaSource(self._reader, self._topology, self._auditor, progress=self._watcher.audited) as source,
         ):
-            resumed = self._check()
-            if not resumed:
-                source.skip()  # whatever stands on the topics now is not of this run
-                self._ledger.unlink(missing_ok=True)  # one of that name was of a cluster that has been wiped
+            self._make_way(source)
             supervisor = Supervisor(self._tasks(), self._logs, self._watcher.event)
             try:
                 self._watcher.phase("starting the services")
@@ -136,28 +148,37 @@ class Runner:
                 self._watcher.phase(f"run {self._plan.run.run_id}: {self._plan.run.orders:,} orders")
                 ended = self._wait(supervisor, source)
             finally:
-                self._watcher.phase("letting the services finish")
-                supervisor.stop()
-                self._pids.unlink(missing_ok=True)
+                with uninterrupted():
+                    supervisor.stop()
+                    self._pids.unlink(missing_ok=True)
+            self._watcher.phase("reading the topics")
             source.read_new()
             self._auditor.acknowledge(self._plan.run.run_id, read_ledger(self._ledger))
-            verdict = self._verdict(patience=0)
-            if verdict.orders < self._plan.run.orders:
-                raise ClusterError(
-                    f"only {verdict.orders:,} of {self._plan.run.orders:,} orders were placed: see {self._logs}; "
-                    "the same command with the same --run-id and --start finishes the run"
-                )
-            return Result(verdict, ended - started)
+            return Result(self._verdict(patience=0), self._plan.run.orders, ended - started)
 
-    def _check(self) -> bool:
-        """Whether this run was begun before and is to be finished."""
+    def _make_way(self, source: KafkaSource) -> None:
+        """Make sure that the run is a new one, or one that was left unfinished.
+
+        Raises:
+            UsageError: It is neither.
+        """
         progress = KafkaLog(self._reader, "run")
         try:
-            seen = read_runs(progress, self._topology)
+            before = check_run(self._plan.run, read_runs(progress, self._topology))
         finally:
             progress.close()
-        check_run(self._plan.run, seen)
-        return self._plan.run.run_id in seen
+        if before is None:
+            source.skip()  # whatever stands on the topics now is not of this run
+            self._ledger.unlink(missing_ok=True)  # one of that name was of a cluster that has been wiped
+            return
+        source.read_new()
+        # However long it was left alone: an order without an outcome waits for this run to give it one.
+        if before.finished and self._verdict(patience=_FOR_EVER).settled:
+            raise UsageError(
+                f"run {before.run_id!r} is on this cluster already, with all its {before.orders:,} orders: choose "
+                "another --run-id, or begin afresh with `shopstream down --wipe`"
+            )
+        self._watcher.phase(f"run {before.run_id} goes on at order {before.committed:,}")
 
     def _tasks(self) -> list[Task]:
         plan, source = self._plan, self._topology.source
@@ -171,9 +192,13 @@ class Runner:
         others = (
             task(service=service.name, instance=instance)
             for service in self._topology.processors
-            for instance in range(plan.workers)
+            for instance in range(min(plan.workers, self._most_useful(service)))
         )
         return [*others, task(service=source.name, run=plan.run, rate=plan.rate, ledger=str(self._ledger))]
+
+    def _most_useful(self, service: Service) -> int:
+        """How many instances of a service can have work: as many as its topics have partitions."""
+        return max(self._topology.topics[topic].partitions for topic in service.consumes)
 
     def _wait_until_ready(self, supervisor: Supervisor) -> None:
         """Wait until every service has its partitions, so that the first orders do not wait for the last service."""
@@ -202,13 +227,14 @@ class Runner:
             if counts != last_counts:
                 last_counts, changed = counts, now
                 self._watcher.counts(counts)
-            if supervisor.source_finished and now - changed > _QUIET and now - looked > _QUIET:
+            # Somebody else's records may keep the counts moving for ever, so it looks now and then all the same.
+            if supervisor.source_finished and now - looked > (_QUIET if now - changed > _QUIET else _LOOK_EVERY):
                 source.read_new()
                 if self._verdict(patience=STALLED).settled:
                     return changed
                 looked = time.monotonic()
-            if now - changed > STALLED:
-                self._watcher.event(f"nothing has moved for {STALLED:.0f} s; judging what is there")
+            if now - changed > STALLED + (1 / self._plan.rate if self._plan.rate else 0):
+                self._watcher.event(f"nothing has moved for {now - changed:.0f} s; judging what is there")
                 return changed
             time.sleep(_TICK)
 
@@ -230,6 +256,16 @@ def read_ledger(path: Path) -> int:
             with suppress(json.JSONDecodeError):
                 committed = max(committed, int(json.loads(line)["committed"]))
     return committed
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Ctrl-C waits: what is being ended is ended in order. For what takes a bounded time."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Self
+from contextlib import suppress
+from typing import TYPE_CHECKING, Self, TextIO
 
 from rich.console import Group
 from rich.live import Live
@@ -116,12 +117,12 @@ class PlainWatcher:
     """Writes a line now and then, for logs and pipes.
 
     Args:
-        console: Where to.
+        stream: Where to.
         topology: The shop.
     """
 
-    def __init__(self, console: Console, topology: Topology) -> None:
-        self._console = console
+    def __init__(self, stream: TextIO, topology: Topology) -> None:
+        self._stream = stream
         self._meter = _Meter(topology)
         self._next = time.monotonic() + _LINE_EVERY
 
@@ -154,5 +155,6 @@ class PlainWatcher:
     def audited(self, done: int, total: int) -> None:
         """Reading is quick: no line for it."""
 
-    def _say(self, text: Any) -> None:
-        self._console.print(text, highlight=False, soft_wrap=True, markup=False)
+    def _say(self, text: str) -> None:
+        with suppress(BrokenPipeError):  # whoever read this has gone; the run goes on
+            print(text, file=self._stream, flush=True)

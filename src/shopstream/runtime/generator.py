@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from shopstream.errors import Abortable, Uncertain, UsageError
+from shopstream.errors import Abortable, Fenced, Uncertain, UsageError
 from shopstream.events import encode
 from shopstream.runs import Run, decode_run, encode_run
-from shopstream.runtime.backoff import Backoff
+from shopstream.runtime.backoff import Backoff, Rivalry
 from shopstream.runtime.transport import Batch, StateChange
 
 if TYPE_CHECKING:
@@ -50,25 +50,18 @@ def read_runs(progress: Log, topology: Topology) -> dict[str, Run]:
     return runs
 
 
-def check_run(wanted: Run, seen: dict[str, Run]) -> Run:
-    """The run to carry out: as it is wanted, or, where an equal one was left unfinished, from where that stands.
+def check_run(wanted: Run, seen: dict[str, Run]) -> Run | None:
+    """The run of that id that the cluster knows, if it is the very run that is wanted; None if it knows none.
 
     Raises:
-        UsageError: The id is used up, or the unfinished run of that id was another.
+        UsageError: The run of that id was another.
     """
     before = seen.get(wanted.run_id)
-    if before is None:
-        return wanted
-    if before.finished:
+    if before is not None and msgspec.structs.replace(before, committed=0) != wanted:
         raise UsageError(
-            f"run {wanted.run_id!r} is on this cluster already, with {before.committed} orders: choose another "
-            "--run-id, or begin afresh with `shopstream down --wipe`"
-        )
-    if msgspec.structs.replace(before, committed=0) != msgspec.structs.replace(wanted, committed=0):
-        raise UsageError(
-            f"run {wanted.run_id!r} was left at {before.committed} of {before.orders} orders, with --orders "
-            f"{before.orders} --seed {before.seed} --start {before.start.isoformat()} --guarantee {before.guarantee} "
-            f"and {before.shop_rate:g} orders/s: give the same to finish it, or choose another --run-id"
+            f"run {wanted.run_id!r} is on this cluster already, with --orders {before.orders} --seed {before.seed} "
+            f"--start {before.start.isoformat()} --guarantee {before.guarantee} and {before.shop_rate:g} orders/s on "
+            "the shop's clock: give the same to finish it, or choose another --run-id"
         )
     return before
 
@@ -102,6 +95,7 @@ class Generator:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.done = run
+        self.batches = 0
         self._topology = topology
         self._topic_of = topology.topic_of
         self._generate = generate
@@ -112,6 +106,7 @@ class Generator:
         self._clock, self._sleep = clock, sleep
         self._began: tuple[float, int] | None = None
         self._backoff = Backoff(f"run {run.run_id}", sleep)
+        self._rivalry = Rivalry(topology.source.name, clock)
 
     def run(self, stopping: Callable[[], bool], alive: Callable[[], None] = lambda: None) -> None:
         """Work until all orders are committed or `stopping()` says so; call `alive()` in between.
@@ -137,13 +132,16 @@ class Generator:
         except Abortable as error:
             self._backoff.failed(error)
             return 0
-        except Uncertain as error:
+        except (Uncertain, Fenced) as error:
+            if isinstance(error, Fenced):
+                self._rivalry.fenced(error)
             log.warning("outcome unknown, asking Kafka: %s", error)
             self._output.renew()
             self._ask_kafka()
             self._backoff.failed(error)
             return 0
         self.done = after
+        self.batches += 1
         self._backoff.succeeded()
         self._acknowledged(after)
         return count

@@ -12,11 +12,14 @@ from shopstream.errors import Abortable, Fatal, Fenced, StreamError, Uncertain
 from shopstream.runtime.kafka_errors import translate
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Protocol
 
     from shopstream.runtime.transport import Batch, Partition
     from shopstream.settings import ClientSettings
     from shopstream.topology import Service
+
+    MakeProducer = Callable[..., Producer]
 
     class CommitsOffsets(Protocol):
         """What commits offsets outside a transaction: the input."""
@@ -29,7 +32,7 @@ log = logging.getLogger(__name__)
 
 # A crashed worker's open transaction holds up every reader behind it until this runs out or its successor ends it.
 TRANSACTION_TIMEOUT = 15.0  # seconds
-_STEP_TIMEOUT = 30.0  # seconds, for one step of a transaction
+_STEP_TIMEOUT = 10.0  # seconds, for one step of a transaction
 # Kafka 4's second half of KIP-890 would make a late EndTxn harmless, but librdkafka does not speak it yet (#5423): one
 # that was retried can end the next transaction. So a producer that may have retried is replaced, which fences it.
 _SLOW = 1.0  # seconds
@@ -55,7 +58,10 @@ _PRODUCER: dict[str, str | int | float | bool] = {
 class _KafkaOutput:
     """What both guarantees share: a producer, and putting a batch into its queue."""
 
-    def __init__(self, settings: ClientSettings, service: Service, client_id: str) -> None:
+    def __init__(
+        self, settings: ClientSettings, service: Service, client_id: str, make_producer: MakeProducer = Producer
+    ) -> None:
+        self._make_producer = make_producer
         self._service = service
         self._log_topic = service.state or service.progress
         self._config = {**settings.to_librdkafka(), **_PRODUCER, "client.id": client_id}
@@ -68,7 +74,7 @@ class _KafkaOutput:
         self._producer.purge()
 
     def _connect(self) -> Producer:
-        return Producer({**self._config, "error_cb": self._on_error}, logger=log)
+        return self._make_producer({**self._config, "error_cb": self._on_error}, logger=log)
 
     def _on_error(self, error: KafkaError) -> None:
         # Brokers come and go; librdkafka reconnects. But a request of the transaction at hand may be sent twice.
@@ -116,11 +122,14 @@ class TransactionalOutput(_KafkaOutput):
         settings: How to connect, as the service's user.
         service: Whose output it is.
         instance: Which instance (0, 1, …); it names the transactional id.
+        make_producer: Makes the librdkafka producer from its configuration.
     """
 
-    def __init__(self, settings: ClientSettings, service: Service, instance: int) -> None:
+    def __init__(
+        self, settings: ClientSettings, service: Service, instance: int, make_producer: MakeProducer = Producer
+    ) -> None:
         self._transactional_id = service.transactional_id(instance)
-        super().__init__(settings, service, self._transactional_id)
+        super().__init__(settings, service, self._transactional_id, make_producer)
 
     def write(self, batch: Batch, group: Any = None) -> None:
         """One transaction."""
@@ -128,6 +137,7 @@ class TransactionalOutput(_KafkaOutput):
             self.renew()
         self._producer.poll(0)
         self._disturbed = False
+        self._suspect = True  # until the transaction has ended well, undisturbed and quickly
         started = time.monotonic()
         try:
             self._transaction(batch, group)
@@ -137,20 +147,20 @@ class TransactionalOutput(_KafkaOutput):
             self._abort(error)
         except KafkaException as error:
             self._abort(translate(error.args[0], f"{self._transactional_id}: transaction"))
+        self._producer.poll(0)  # delivers what the commit itself met
         self._suspect = self._disturbed or time.monotonic() - started > _SLOW
 
     def renew(self) -> None:
         """A new producer with the same id: its initialization ends whatever the old one left open, and fences it.
 
         Raises:
-            Fatal: The brokers refuse it for good.
-            Uncertain: They gave no answer in time.
+            Fatal: The brokers refuse it, or gave no answer in time.
         """
         self._producer.purge()
         self._producer = self._connect()
 
     def _connect(self) -> Producer:
-        producer = Producer(
+        producer = self._make_producer(
             {
                 **self._config,
                 "transactional.id": self._transactional_id,
@@ -159,7 +169,7 @@ class TransactionalOutput(_KafkaOutput):
             },
             logger=log,
         )
-        deadline = time.monotonic() + 2 * _STEP_TIMEOUT
+        deadline = time.monotonic() + 3 * _STEP_TIMEOUT
         while True:
             try:
                 producer.init_transactions(_STEP_TIMEOUT)
@@ -206,12 +216,18 @@ class AtLeastOnceOutput(_KafkaOutput):
         service: Whose output it is.
         instance: Which instance (0, 1, …).
         offsets: What commits the offsets; None for a source of events.
+        make_producer: Makes the librdkafka producer from its configuration.
     """
 
     def __init__(
-        self, settings: ClientSettings, service: Service, instance: int, offsets: CommitsOffsets | None
+        self,
+        settings: ClientSettings,
+        service: Service,
+        instance: int,
+        offsets: CommitsOffsets | None,
+        make_producer: MakeProducer = Producer,
     ) -> None:
-        super().__init__(settings, service, service.transactional_id(instance))
+        super().__init__(settings, service, service.transactional_id(instance), make_producer)
         self._offsets = offsets
 
     def write(self, batch: Batch, group: Any = None) -> None:  # noqa: ARG002 - there is no transaction to prove it to

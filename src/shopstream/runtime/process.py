@@ -41,8 +41,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("shopstream")
 
 # Some calls of librdkafka can outlive their timeout (#5456). A worker that has not moved for so long is ended hard;
-# its supervisor starts a new one, which fences it and goes on.
-WATCHDOG = 120.0  # seconds
+# its supervisor starts a new one, which fences it and goes on. The longest step that is in order is a rebalance: three
+# answers of the brokers, 30 s each.
+WATCHDOG = 95.0  # seconds
 _REPORT_EVERY = 0.25  # seconds
 
 EXIT_STUCK = 70
@@ -127,7 +128,13 @@ def carry_out(task: Task, stopping: Callable[[], bool], alive: Callable[[], None
             acknowledged=_Ledger(Path(task.ledger)).note if task.ledger else lambda _: None,
         )
         placed = next(iter(service.produces))
-        report = _Report(lambda: {"written": {placed: source.done.committed}, "finished": source.done.finished})
+        report = _Report(
+            lambda: {
+                "written": {placed: source.done.committed},
+                "batches": source.batches,
+                "finished": source.done.finished,
+            }
+        )
     else:
         member = KafkaInput(client, str(service.group), name)
         output = output_for(task.guarantee, client, service, task.instance, member)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections import Counter, deque
+from collections import Counter
 from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Any, cast
 
@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-# A process that dies more often than this within a minute dies of something that a restart does not mend.
+# A process that dies so often without having committed anything dies of something that a restart does not mend.
 MOST_RESTARTS = 5
-_WITHIN = 60.0  # seconds
 _DRAIN = 20.0  # seconds to commit what is at hand, before a process is killed
 
 
@@ -55,8 +54,9 @@ class Supervisor:
 
     @property
     def ready(self) -> bool:
-        """Whether every service has been given partitions, by all of its processes that run."""
-        return all(child.ready for child in self._children if not child.is_source)
+        """Whether every service has been given its partitions, be it to one of its processes or to several."""
+        services = {child.task.service for child in self._children if not child.is_source}
+        return services == {child.task.service for child in self._children if child.ready}
 
     def check(self) -> None:
         """Restart what has died.
@@ -112,7 +112,7 @@ class _Child:
         self._process: subprocess.Popen[bytes] | None = None
         self._report: dict[str, Any] = {}
         self._before: dict[str, Counter[str]] = {"read": Counter(), "written": Counter()}
-        self._restarts: deque[float] = deque(maxlen=MOST_RESTARTS)
+        self._restarts = 0
 
     @property
     def is_source(self) -> bool:
@@ -141,7 +141,8 @@ class _Child:
                 start_new_session=True,
             )
         stdin, stdout = cast("IO[bytes]", self._process.stdin), cast("IO[bytes]", self._process.stdout)
-        threading.Thread(target=self._listen, args=(stdout,), daemon=True).start()
+        self._report = {}
+        threading.Thread(target=self._listen, args=(stdout, self._report), daemon=True).start()
         with suppress(BrokenPipeError):  # it died at once; `ended` will tell
             stdin.write(msgspec.json.encode(self.task) + b"\n")
             stdin.flush()
@@ -153,14 +154,11 @@ class _Child:
         return self._before[kind] + Counter(self._report.get(kind, {}))
 
     def restart(self, code: int) -> None:
-        now = time.monotonic()
-        often = len(self._restarts) == MOST_RESTARTS and now - self._restarts[0] < _WITHIN
-        if code in {EXIT_FENCED, UsageError.exit_code} or often:
+        self._restarts = 0 if self._report.get("batches") else self._restarts + 1
+        if code in {EXIT_FENCED, UsageError.exit_code} or self._restarts > MOST_RESTARTS:
             raise ClusterError(f"{self.name} cannot be kept alive ({_how(code)}): {self._last_words()}")
-        self._restarts.append(now)
         if not self.is_source:  # a source reports what stands on the topic, not what it did itself
             self._before = {kind: self.total(kind) for kind in self._before}
-        self._report = {}
         self._close()
         self.start()
 
@@ -183,10 +181,13 @@ class _Child:
             with suppress(BrokenPipeError):
                 self._process.stdin.close()
 
-    def _listen(self, stdout: IO[bytes]) -> None:
+    @staticmethod
+    def _listen(stdout: IO[bytes], report: dict[str, Any]) -> None:
+        # Each process has a report of its own, so that the last words of a dead one are not taken for its successor's.
         with stdout:
             for line in stdout:
-                self._report = json.loads(line)
+                with suppress(ValueError):  # a line that something else printed
+                    report.update(json.loads(line))
 
     def _last_words(self) -> str:
         lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()

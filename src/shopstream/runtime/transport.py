@@ -1,4 +1,4 @@
-"""The seam between a worker and Kafka. Two adapters stand behind it: `kafka.py` (real) and `memory.py` (in memory).
+"""The seam between a worker and Kafka. Behind it stand `kafka_input.py` with `kafka_output.py`, and `memory.py`.
 
 It speaks in whole batches, because that is what a transaction is: records come in, one `Batch` goes out, and the
 offsets of the input go with it. What a worker may rely on:
@@ -6,7 +6,8 @@ offsets of the input go with it. What a worker may rely on:
 - `Output.write` returns: everything in the batch is visible, and the input offsets are committed with it.
 - It raises `Abortable`: nothing of the batch is or will be visible.
 - It raises `Uncertain`: only the committed offsets can tell, after `Output.renew`.
-- It raises `Fenced` or `Fatal`: this output is of no further use.
+- It raises `Fenced`: as `Uncertain`, and a newer producer exists; `Output.renew` takes the transactional id back.
+- It raises `Fatal`: this output is of no further use.
 """
 
 from __future__ import annotations
@@ -111,7 +112,7 @@ class Output(Protocol):
         Raises:
             Abortable: Nothing was written.
             Uncertain: Everything or nothing was written.
-            Fenced: Another instance has taken over.
+            Fenced: A newer producer exists: another instance, or the coordinator after a time-out.
             Fatal: This output can write no more.
         """
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from shopstream.errors import Abortable, Fenced, Uncertain
-from shopstream.runtime.backoff import Backoff
+from shopstream.runtime.backoff import Backoff, Rivalry
 from shopstream.runtime.transport import Partition
 
 if TYPE_CHECKING:
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from shopstream.runtime.transport import Batch, Input, Output
 
 log = logging.getLogger(__name__)
-
-# A producer whose transaction timed out is fenced although nobody took over. Being fenced again so soon is no accident.
-FENCED_AGAIN_WITHIN = 30.0  # seconds
 
 
 @dataclass
@@ -78,11 +75,10 @@ class Worker:
         self._service = processor.service
         self._input = source
         self._output = sink
-        self._clock = clock
         self._owned: set[Partition] = set()
         self._positions: dict[Partition, int | None] = {}
         self._backoff = Backoff(self._service.name, sleep)
-        self._fenced_at: float | None = None
+        self._rivalry = Rivalry(self._service.name, clock)
 
     def start(self) -> None:
         """Join the consumer group."""
@@ -98,7 +94,7 @@ class Worker:
             Fenced: Another instance has taken over.
             Fatal: Something is wrong that going on would not mend.
         """
-        records = [record for record in self._input.poll(timeout) if self._is_next(record)]
+        records = self._fresh(self._input.poll(timeout))
         if not records:
             return 0
         batch = self._processor.process(records)
@@ -111,7 +107,8 @@ class Worker:
             self._ask_kafka(error)
             return 0
         except Fenced as error:
-            self._take_back(error)
+            self._rivalry.fenced(error)
+            self._ask_kafka(error)
             return 0
         self._processor.accept()
         self._positions.update(batch.offsets)
@@ -185,13 +182,17 @@ class Worker:
         self._positions.update(positions)
         self._input.start(positions)
 
-    def _is_next(self, record: Record) -> bool:
-        """Whether the record is at or behind the position: one fetched before a rewind or a revocation is not."""
-        partition = Partition(record.topic, record.partition)
-        if partition not in self._positions:
-            return False
-        position = self._positions[partition]
-        return position is None or record.offset >= position
+    def _fresh(self, records: list[Record]) -> list[Record]:
+        """The records that are due, each once: none fetched before a rewind or a revocation, none fetched twice."""
+        due = self._positions.copy()
+        fresh = []
+        for record in records:
+            partition = Partition(record.topic, record.partition)
+            if partition not in due or record.offset < (due[partition] or 0):
+                continue
+            due[partition] = record.offset + 1
+            fresh.append(record)
+        return fresh
 
     # --- Trouble ---
 
@@ -209,13 +210,6 @@ class Worker:
         self._output.renew()
         self._resume(self._usable())
         self._backoff.failed(error)
-
-    def _take_back(self, error: Fenced) -> None:
-        now = self._clock()
-        if self._fenced_at is not None and now - self._fenced_at < FENCED_AGAIN_WITHIN:
-            raise Fenced(f"{self._service.name}: another instance uses the same transactional id: {error}") from error
-        self._fenced_at = now
-        self._ask_kafka(error)
 
     def _count(self, records: list[Record], batch: Batch) -> None:
         counts = self.counts
