@@ -139,8 +139,60 @@ FAULTS = {
 each_fault = pytest.mark.parametrize("faults", FAULTS.values(), ids=FAULTS)
 
 
-class WorkerBehaviour:
-    """Inherited by each adapter's test class, which gives the fixture `world`."""
+class GroupBehaviour:
+    """What depends on the group protocol. Inherited by each adapter's test class, which gives the fixture `world`."""
+
+    def test_state_survives_a_restart(self, world):
+        orders = orders_of_a_new_run(30)
+        worker = world.worker("shipping_handler")
+        world.place(*map(process_payment, orders))
+        world.pump(worker, until=lambda: sum(map(len, worker._processor.waiting.values())) == 30)
+        worker.close()
+        successor = world.worker("shipping_handler")
+        world.place(*map(check_inventory, orders))
+        world.pump(successor, until=lambda: decided(world) >= 30)
+        assert decided(world) == 30
+        assert not any(successor._processor.waiting.values())
+        successor.close()
+
+    def test_partitions_and_their_state_move_to_a_second_instance(self, world):
+        orders = orders_of_a_new_run(60)
+        first = world.worker("shipping_handler", 0)
+        world.place(*map(process_payment, orders))
+        world.pump(first, until=lambda: sum(map(len, first._processor.waiting.values())) == 60)
+        second = world.worker("shipping_handler", 1)
+        both = (first, second)
+        partitions = 2 * world.topology.topics[world.name("payment_result")].partitions
+        world.pump(*both, until=lambda: 0 < (second.counts.partitions or 0) < partitions)
+        world.pump(*both, until=lambda: first.counts.partitions + second.counts.partitions == partitions)
+        world.place(*map(check_inventory, orders))
+        world.pump(*both, until=lambda: decided(world) >= 60)
+        ids = Counter(event.order_id for topic in ("order_shipped", "order_cancelled") for event in world.events(topic))
+        assert ids == Counter(order.order_id for order in orders)
+        assert all(worker.counts.written.total() for worker in both)
+        first.close()
+        second.close()
+
+    def test_what_a_vanished_instance_had_read_is_processed_by_another(self, world):
+        orders = orders_of_a_new_run(50)
+        first = world.worker("payment_processor", 0)
+        world.place(*orders)
+        world.pump(first, until=lambda: len(world.records("payment_result")) >= 50)
+        more = orders_of_a_new_run(50)
+        world.place(*more)
+        first._output = Reads(first._output)
+        world.pump(first, until=lambda: first._output.batches)  # it has read, and gone as far as it could
+        first.close()
+        second = world.worker("payment_processor", 1)
+        world.pump(second, until=lambda: len(world.records("payment_result")) >= 100)
+        assert Counter(event.order_id for event in world.events("payment_result")) == Counter(
+            order.order_id for order in (*orders, *more)
+        )
+        second.close()
+
+
+class WorkerBehaviour(GroupBehaviour):
+    """All of it. Inherited by each adapter's test class, which gives the fixture `world`."""
 
     @each_fault
     def test_a_service_answers_each_order_once(self, world, faults):
@@ -172,19 +224,6 @@ class WorkerBehaviour:
             if (payment.event_type, stock.event_type) == ("payment_approved", "stock_reserved")
         }
         worker.close()
-
-    def test_state_survives_a_restart(self, world):
-        orders = orders_of_a_new_run(30)
-        worker = world.worker("shipping_handler")
-        world.place(*map(process_payment, orders))
-        world.pump(worker, until=lambda: sum(map(len, worker._processor.waiting.values())) == 30)
-        worker.close()
-        successor = world.worker("shipping_handler")
-        world.place(*map(check_inventory, orders))
-        world.pump(successor, until=lambda: decided(world) >= 30)
-        assert decided(world) == 30
-        assert not any(successor._processor.waiting.values())
-        successor.close()
 
     def test_only_what_still_waits_is_written_to_the_changelog(self, world):
         orders = orders_of_a_new_run(30)
@@ -236,41 +275,6 @@ class WorkerBehaviour:
         (letter,) = world.records("dead_letters")
         assert (letter.key, letter.value) == (key, value)
         worker.close()
-
-    def test_partitions_and_their_state_move_to_a_second_instance(self, world):
-        orders = orders_of_a_new_run(60)
-        first = world.worker("shipping_handler", 0)
-        world.place(*map(process_payment, orders))
-        world.pump(first, until=lambda: sum(map(len, first._processor.waiting.values())) == 60)
-        second = world.worker("shipping_handler", 1)
-        both = (first, second)
-        partitions = 2 * world.topology.topics[world.name("payment_result")].partitions
-        world.pump(*both, until=lambda: 0 < (second.counts.partitions or 0) < partitions)
-        world.pump(*both, until=lambda: first.counts.partitions + second.counts.partitions == partitions)
-        world.place(*map(check_inventory, orders))
-        world.pump(*both, until=lambda: decided(world) >= 60)
-        ids = Counter(event.order_id for topic in ("order_shipped", "order_cancelled") for event in world.events(topic))
-        assert ids == Counter(order.order_id for order in orders)
-        assert all(worker.counts.written.total() for worker in both)
-        first.close()
-        second.close()
-
-    def test_what_a_vanished_instance_had_read_is_processed_by_another(self, world):
-        orders = orders_of_a_new_run(50)
-        first = world.worker("payment_processor", 0)
-        world.place(*orders)
-        world.pump(first, until=lambda: len(world.records("payment_result")) >= 50)
-        more = orders_of_a_new_run(50)
-        world.place(*more)
-        first._output = Reads(first._output)
-        world.pump(first, until=lambda: first._output.batches)  # it has read, and gone as far as it could
-        first.close()
-        second = world.worker("payment_processor", 1)
-        world.pump(second, until=lambda: len(world.records("payment_result")) >= 100)
-        assert Counter(event.order_id for event in world.events("payment_result")) == Counter(
-            order.order_id for order in (*orders, *more)
-        )
-        second.close()
 
     def test_a_second_producer_with_its_id_stops_a_worker_for_good(self, world):
         worker = world.worker("payment_processor", faults=["fenced", "fenced"])

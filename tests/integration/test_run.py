@@ -117,7 +117,9 @@ class Shop:
             found = {number: [] for number in missing}
             consumer.assign([TopicPartition(topic, n, start[n][1] if start else 0) for n in missing])
             while missing:
-                for message in consumer.consume(10_000, 0.1):
+                first = consumer.poll(10)
+                assert first is not None, f"no answer about {topic}"
+                for message in (first, *consumer.consume(10_000, 0)):
                     if message.error():
                         assert message.error().code() == KafkaError._PARTITION_EOF, message.error()
                         missing.discard(message.partition())
@@ -198,6 +200,41 @@ def test_an_interrupted_run_leaves_nothing_behind_and_can_be_finished(shop):
     verdict = shop.verdict("run", *arguments)
     assert (verdict["ok"], verdict["orders"], verdict["pending"]) == (True, 4_000, 0)
     assert [m.value() for m in shop.records("order_placed") if m.key().startswith(b"halves-")]
+
+
+def test_a_run_that_was_killed_when_all_orders_were_placed_can_be_finished(shop):
+    arguments = ("--orders", 2_000, "--run-id", "placed", "--start", "2026-11-27T08:00:00Z")
+    with shop.running(*arguments) as process:
+        frozen = shop.pids["shipping_handler-0"]
+        os.kill(frozen, signal.SIGSTOP)
+        ledger = shop.home / "runs" / "placed.jsonl"
+        shop.wait(lambda: ledger.exists() and '"committed": 2000' in ledger.read_text(), "not all are placed")
+        process.kill()
+        os.kill(frozen, signal.SIGKILL)
+    verdict = shop.verdict("run", *arguments)
+    assert (verdict["ok"], verdict["orders"], verdict["pending"]) == (True, 2_000, 0)
+
+
+def test_a_worker_that_was_frozen_until_others_had_its_partitions_does_no_harm(shop):
+    with shop.running("--orders", 6_000, "--rate", 400, "--workers", 2, "--json") as process:
+        start = shop.end_of("notifications")
+        shop.wait(lambda: shop.end_of("notifications") > start + 300, "nothing flows")
+        frozen = [pid for name, pid in shop.pids.items() if name in {"shipping_handler-0", "payment_processor-1"}]
+        for pid in frozen:
+            os.kill(pid, signal.SIGSTOP)
+        # Longer than a session: the others have taken over, and work on.
+        shop.wait(lambda: shop.end_of("notifications") > start + 4_500, "nobody took over")
+        for pid in frozen:
+            os.kill(pid, signal.SIGCONT)
+        output, news = process.communicate(timeout=WITHIN)
+    assert process.returncode == 0, output + news
+    verdict = json.loads(output)
+    assert (verdict["ok"], verdict["orders"], verdict["pending"], verdict["anomalies"]) == (True, 6_000, 0, {})
+
+
+def test_more_workers_than_partitions_are_no_mistake(shop):
+    verdict = shop.verdict("run", "--orders", 200, "--workers", 8)
+    assert (verdict["ok"], verdict["orders"]) == (True, 200)
 
 
 def test_processes_end_when_the_run_itself_is_killed(shop):
@@ -323,6 +360,18 @@ def test_a_planted_contradiction_is_found_and_named(shop):
     assert not verdict["ok"]
     samples = [s for anomaly in verdict["anomalies"].values() for s in anomaly["samples"]]
     assert {sample["order_id"] for sample in samples} == {"planted-00000003"}
+
+
+def test_a_run_survives_that_its_only_broker_dies_and_comes_back(shop):
+    with shop.running("--orders", 6_000, "--rate", 1_000, "--json") as process:
+        start = shop.end_of("notifications")
+        shop.wait(lambda: shop.end_of("notifications") > start + 300, "nothing flows")
+        shop.cluster.kill_broker(1)
+        shop.cluster.up()
+        output, news = process.communicate(timeout=WITHIN)
+    assert process.returncode == 0, output + news
+    verdict = json.loads(output)
+    assert (verdict["ok"], verdict["orders"], verdict["pending"], verdict["anomalies"]) == (True, 6_000, 0, {})
 
 
 def test_a_run_survives_the_death_of_one_broker_of_three(new_cluster):
