@@ -15,7 +15,7 @@ from shopstream.runtime.kafka_input import KafkaInput
 from shopstream.runtime.kafka_output import AtLeastOnceOutput, TransactionalOutput
 from shopstream.settings import ClientSettings
 from shopstream.topology import load
-from tests.behaviour import WorkerBehaviour, World, orders_of_a_new_run, renamed
+from tests.behaviour import GroupBehaviour, WorkerBehaviour, World, orders_of_a_new_run, renamed
 
 pytestmark = pytest.mark.kafka
 
