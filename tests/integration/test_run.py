@@ -159,9 +159,12 @@ def test_the_same_seed_run_id_and_start_give_the_same_bytes_on_a_new_cluster(sho
 
 
 def test_a_run_id_is_used_once(shop):
-    shop.run("run", "--orders", 10, "--run-id", "once")
-    again = shop.run("run", "--orders", 10, "--run-id", "once", expect=2)
+    once = ("run", "--orders", 10, "--run-id", "once", "--start", "2026-11-27T08:00:00Z")
+    shop.run(*once)
+    again = shop.run(*once, expect=2)
     assert "run 'once' is on this cluster already, with all its 10 orders: choose another --run-id" in again.stderr
+    other = shop.run(*once, "--seed", 1, expect=2)
+    assert "run 'once' is on this cluster already, with --orders 10 --seed 0" in other.stderr
 
 
 @pytest.mark.parametrize("guarantee", ["exactly-once", "at-least-once"])

@@ -15,7 +15,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Self, cast
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from shopstream.errors import ClusterError
@@ -73,6 +73,10 @@ class KafkaSource:
         self._positions: dict[tuple[str, int], int] = {}
         self._admin = AdminClient({**settings.to_librdkafka(), **self._quiet()})
         self._consumers = {topic: Consumer(self._consumer_config()) for topic in self._topics}
+        for topic, consumer in self._consumers.items():
+            # Asked for while it connects, a topic's leaders are known at once. Once connected, librdkafka looks for those
+            # of a topic that is new to it only once a second.
+            consumer.assign([TopicPartition(topic, 0, OFFSET_END)])
         try:
             self._partitions = self._find_partitions()
         except BaseException:
