@@ -4,6 +4,8 @@ librdkafka may have sent a request twice by then, and a late EndTxn could end th
 takes librdkafka's place at the output's own seam; the real one is met in tests/integration.
 """
 
+import threading
+
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
@@ -154,6 +156,18 @@ def test_an_abort_that_fails_leaves_nobody_knowing(cluster, output):
     cluster.plan["abort_transaction"] = failure(KafkaError._TIMED_OUT)
     with pytest.raises(Uncertain):
         output.write(BATCH, "the group")
+
+
+def test_a_step_that_never_returns_ends_the_worker(cluster, output, monkeypatch):
+    monkeypatch.setattr(kafka_output, "_STEP_TIMEOUT", 0.05)
+    monkeypatch.setattr(kafka_output, "_GRACE", 0.05)
+    never = threading.Event()
+    cluster.plan["send_offsets_to_transaction"] = never.wait
+    with pytest.raises(Fatal, match="does not return from sending offsets"):
+        output.write(BATCH, "the group")
+    output.close()
+    assert "purge" not in names(cluster), "nothing more is asked of a producer that hangs"
+    never.set()
 
 
 def test_messages_that_are_not_taken_abort_the_transaction(cluster, output):

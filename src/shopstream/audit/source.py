@@ -74,8 +74,8 @@ class KafkaSource:
         self._admin = AdminClient({**settings.to_librdkafka(), **self._quiet()})
         self._consumers = {topic: Consumer(self._consumer_config()) for topic in self._topics}
         for topic, consumer in self._consumers.items():
-            # Asked for while it connects, a topic's leaders are known at once. Once connected, librdkafka looks for those
-            # of a topic that is new to it only once a second.
+            # Asked for while it connects, a topic's leaders are known at once. Once connected, librdkafka looks for
+            # those of a topic that is new to it only once a second.
             consumer.assign([TopicPartition(topic, 0, OFFSET_END)])
         try:
             self._partitions = self._find_partitions()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ log = logging.getLogger(__name__)
 # A crashed worker's open transaction holds up every reader behind it until this runs out or its successor ends it.
 TRANSACTION_TIMEOUT = 15.0  # seconds
 _STEP_TIMEOUT = 10.0  # seconds, for one step of a transaction
+_GRACE = 3.0  # seconds that a step may take beyond its timeout
 # Kafka 4's second half of KIP-890 would make a late EndTxn harmless, but librdkafka does not speak it yet (#5423): one
 # that was retried can end the next transaction. So a producer that may have retried is replaced, which fences it.
 _SLOW = 1.0  # seconds
@@ -65,13 +67,14 @@ class _KafkaOutput:
         self._service = service
         self._log_topic = service.state or service.progress
         self._config = {**settings.to_librdkafka(), **_PRODUCER, "client.id": client_id}
-        self._disturbed = self._suspect = False
+        self._disturbed = self._suspect = self._stuck = False
         self._delivery_failure: KafkaError | None = None
         self._producer = self._connect()
 
     def close(self) -> None:
         """Let go of the connection. An open transaction is left to its time-out or its successor."""
-        self._producer.purge()
+        if not self._stuck:
+            self._producer.purge()
 
     def _connect(self) -> Producer:
         return self._make_producer({**self._config, "error_cb": self._on_error}, logger=log)
@@ -189,8 +192,37 @@ class TransactionalOutput(_KafkaOutput):
         self._send_state(batch)
         if batch.offsets:
             places = [TopicPartition(p.topic, p.number, offset) for p, offset in batch.offsets.items()]
-            producer.send_offsets_to_transaction(places, group, _STEP_TIMEOUT)
+            self._in_time(lambda: producer.send_offsets_to_transaction(places, group, _STEP_TIMEOUT))
         producer.commit_transaction(_STEP_TIMEOUT)
+
+    def _in_time(self, step: Callable[[], None]) -> None:
+        """Carry out a step that may outlive its own timeout.
+
+        After a broker's death `send_offsets_to_transaction` may never return (librdkafka #5456), and nothing ends such
+        a call but the end of its process.
+
+        Raises:
+            Fatal: It did not return.
+            KafkaException: It failed.
+        """
+        outcome: list[BaseException | None] = []
+
+        def carry_out() -> None:
+            try:
+                step()
+            except BaseException as error:  # noqa: BLE001 - raised again, in the thread that waits for it
+                outcome.append(error)
+            else:
+                outcome.append(None)
+
+        thread = threading.Thread(target=carry_out, daemon=True)
+        thread.start()
+        thread.join(_STEP_TIMEOUT + _GRACE)
+        if not outcome:
+            self._stuck = True
+            raise Fatal(f"{self._transactional_id}: librdkafka does not return from sending offsets: a new process may")
+        if outcome[0] is not None:
+            raise outcome[0]
 
     def _abort(self, error: StreamError) -> None:
         """End the transaction that failed, and raise what that leaves.

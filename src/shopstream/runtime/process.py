@@ -40,10 +40,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("shopstream")
 
-# Some calls of librdkafka can outlive their timeout (#5456). A worker that has not moved for so long is ended hard;
-# its supervisor starts a new one, which fences it and goes on. The longest step that is in order is a rebalance: three
-# answers of the brokers, 30 s each.
-WATCHDOG = 95.0  # seconds
+# The last resort: a process that has not moved for so long is ended hard; its supervisor starts a new one, which fences
+# it and goes on. The longest step that is in order is a rebalance while a dead worker's transaction times out.
+WATCHDOG = 60.0  # seconds
 _REPORT_EVERY = 0.25  # seconds
 
 EXIT_STUCK = 70
