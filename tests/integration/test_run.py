@@ -196,7 +196,7 @@ def test_an_interrupted_run_leaves_nothing_behind_and_can_be_finished(shop):
         process.send_signal(signal.SIGINT)
         _, news = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert "shopstream run --orders 4000 --run-id halves" in news
+    assert "run --orders 4000 --run-id halves --seed 0 --start 2026-11-27T08:00:00+00:00" in news
     assert not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children)
     other = shop.run("run", "--orders", 4_001, "--run-id", "halves", expect=2)
     assert "give the same to finish it" in other.stderr

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
+import shutil
 import sys
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -126,21 +128,26 @@ def demo(orders: int) -> int:
         shop_rate=_SHOP_RATE,
     )
     code = _carry_out(wanted, load(), None, rate=_DEMO_RATE)
-    click.echo(_NEXT)
+    click.echo(_NEXT.format(shopstream=_own_name()))
     return code
 
 
 _NEXT = """
 Kafka is still running. What to try next:
 
-  shopstream env                                 connect any Kafka tool, as any user
-  shopstream run --orders 20000 --rate 500       a steady flow; kill a worker with -9 while it runs
-  shopstream run --orders 20000 --guarantee at-least-once
-  shopstream audit                               judge everything that the topics hold
-  shopstream topology acls                       who may do what
-  shopstream status                              what it takes
-  shopstream down                                stop it (--wipe deletes its data)
+  {shopstream} env                              connect any Kafka tool, as any user
+  {shopstream} run --orders 20000 --rate 500    a steady flow; kill -9 a worker while it runs
+  {shopstream} run --orders 20000 --guarantee at-least-once
+  {shopstream} audit                            judge everything that the topics hold
+  {shopstream} topology acls                    who may do what
+  {shopstream} status                           what it takes
+  {shopstream} down                             stop it (--wipe deletes its data)
 """
+
+
+def _own_name() -> str:
+    """How this command can be called again: by its name if it is on the path, by its file if not."""
+    return "shopstream" if shutil.which("shopstream") else os.path.relpath(sys.argv[0])
 
 
 def _carry_out(
@@ -208,7 +215,7 @@ def _running(cluster: Path | None, shop: Topology, news: Console) -> Iterator[tu
 def _how_to_finish(
     wanted: Run, rate: float | None, workers: int, cluster: Path | None, topology_file: Path | None
 ) -> str:
-    words = ["shopstream", "run", "--orders", wanted.orders, "--run-id", wanted.run_id, "--seed", wanted.seed]
+    words = [_own_name(), "run", "--orders", wanted.orders, "--run-id", wanted.run_id, "--seed", wanted.seed]
     words += ["--start", wanted.start.isoformat(), "--guarantee", wanted.guarantee, "--workers", workers]
     for option, value in (("--rate", rate), ("--cluster", cluster), ("--topology", topology_file)):
         words += [option, value] if value is not None else []

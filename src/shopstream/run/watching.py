@@ -109,7 +109,11 @@ class LiveWatcher:
         for name, written, rate, lag in self._meter.rows():
             table.add_row(name, f"{written:,}", f"{rate:,.0f}", "" if name == self._source else f"{lag:,}")
             placed = written if name == self._source else placed
-        bar = ProgressBar(total=max(1, self._orders), completed=placed, width=40)
+        bar = Table.grid(padding=(0, 2))
+        bar.add_row(
+            ProgressBar(total=max(1, self._orders), completed=placed, width=40),
+            f"{placed:,} of {self._orders:,} placed",
+        )
         self._live.update(Group(Text(self._phase, style="bold"), bar, table))
 
 
