@@ -206,7 +206,7 @@ class Runner:
         while not supervisor.ready:
             supervisor.check()
             if time.monotonic() > deadline:
-                raise ClusterError(f"the services got no partitions in {STALLED:.0f} s: see {self._plan.home / 'logs'}")
+                raise ClusterError(f"the services got no partitions in {STALLED:.0f} s: see {self._logs}")
             time.sleep(_TICK)
 
     def _wait(self, supervisor: Supervisor, source: KafkaSource) -> float:

@@ -103,11 +103,9 @@ class Worker:
         except Abortable as error:
             self._go_back(error)
             return 0
-        except Uncertain as error:
-            self._ask_kafka(error)
-            return 0
-        except Fenced as error:
-            self._rivalry.fenced(error)
+        except (Uncertain, Fenced) as error:
+            if isinstance(error, Fenced):
+                self._rivalry.fenced(error)
             self._ask_kafka(error)
             return 0
         self._processor.accept()
