@@ -16,10 +16,10 @@ demo: $(READY) ## Start a real Kafka, run some thousand orders through the shop,
 	@$(BIN)/shopstream demo
 
 test: $(DEV) ## Pass all tests, on the real Kafka too.
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not infra"
 
 test-fast: $(DEV) ## Pass the tests that need no Kafka.
-	$(BIN)/python -m pytest -m "not kafka"
+	$(BIN)/python -m pytest -m "not kafka and not infra"
 
 check: $(DEV) ## Format, lint, types, topology.
 	$(BIN)/ruff format --check

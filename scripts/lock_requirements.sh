@@ -12,4 +12,4 @@ compile() { # compile OUTPUT ARGUMENT...
 }
 
 compile requirements.txt --group build
-compile requirements-dev.txt --group dev
+compile requirements-dev.txt --extra aws --group dev

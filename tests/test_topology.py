@@ -411,6 +411,8 @@ class TestRights:
             ("topic", "memory", "literal", "write"),
             ("topic", "dead", "literal", "write"),
             ("group", "till", "literal", "read"),
+            ("group", "till.orders", "literal", "read"),
+            ("cluster", "kafka-cluster", "literal", "describe_configs"),
             ("transactional_id", "till-", "prefixed", "describe"),
             ("transactional_id", "till-", "prefixed", "write"),
         }
@@ -420,6 +422,7 @@ class TestRights:
             *(("topic", name, "literal", "read") for name in ("orders", "payments", "dead", "memory", "progress")),
             ("group", "auditor", "prefixed", "read"),
             ("group", "till", "literal", "describe"),
+            ("group", "till.orders", "literal", "describe"),
         }
 
     def test_a_superuser_needs_none(self):
@@ -433,8 +436,8 @@ class TestRights:
     def test_another_group_s_name_is_what_the_right_is_for(self):
         acls = parse(SOUND.replace(TILL, "    group: cashiers\n")).acls()
         assert {(acl.user, acl.name) for acl in acls if acl.resource == "group" and acl.pattern == "literal"} == {
-            ("till", "cashiers"),
-            ("auditor", "cashiers"),
+            *(("till", group) for group in ("cashiers", "till.orders")),
+            *(("auditor", group) for group in ("cashiers", "till.orders")),
         }
 
 
@@ -479,6 +482,9 @@ class TestTheShop:
 
     def test_no_right_is_wider_than_a_name_or_a_user_s_own_prefix(self):
         for acl in self.topology.acls():
+            if acl.resource == "cluster":
+                assert (acl.operation, acl.name) == ("describe_configs", "kafka-cluster")
+                continue
             assert acl.resource in {"topic", "group", "transactional_id"}
             assert acl.operation in {"read", "write", "describe"}
             assert "*" not in acl.name
@@ -492,7 +498,12 @@ class TestTheShop:
     def test_users_groups_and_roles(self):
         topology = self.topology
         assert topology.users == (*self.text["services"], *self.text["operators"])
-        assert topology.groups == tuple(name for name in self.text["services"] if name != "order_generator")
+        groups = {
+            group
+            for name, declared in self.text["services"].items()
+            for group in (name, *(f"{name}.{topic}" for topic in declared.get("consumes", [])))
+        }
+        assert sorted(topology.groups) == sorted(groups - {"order_generator"})
         assert topology.superusers == ("admin",)
         assert topology.source.name == "order_generator"
         assert len(topology.processors) == 4

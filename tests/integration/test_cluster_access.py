@@ -19,7 +19,7 @@ from confluent_kafka import (
     Producer,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 
 from shopstream.cluster import certificates
 from shopstream.settings import ClientSettings, Secret
@@ -50,7 +50,7 @@ def declared(cluster):
     groups = topology.groups
     prefixes = tuple(service.transactional_id_prefix for service in topology.services.values())
     rights = {
-        service.name: (service.writes, service.reads, (service.group,), (service.transactional_id_prefix,))
+        service.name: (service.writes, service.reads, service.groups, (service.transactional_id_prefix,))
         for service in topology.services.values()
     }
     for operator in topology.operators.values():
@@ -123,8 +123,22 @@ def test_each_service_can_commit_with_its_group_and_no_other(cluster, connect, d
         topic = declared[user][1][0]
         return {group for group in cluster.topology.groups if _commits(connect(user), group, topic)}
 
-    expected = {user: set(groups) - {None} for user, (_, _, groups, _) in declared.items()}
+    expected = {user: set(groups) for user, (_, _, groups, _) in declared.items()}
     assert everyone(declared, usable) == expected
+
+
+def test_only_a_service_with_event_sources_can_see_the_brokers_settings(cluster, connect, declared):
+    """AWS's pollers ask for them when they connect as the service's user."""
+
+    def sees(user):
+        admin = AdminClient(connect(user))
+        broker = ConfigResource(ConfigResource.Type.BROKER, str(min(admin.list_topics(timeout=TIMEOUT_S).brokers)))
+        answer = admin.describe_configs([broker], request_timeout=TIMEOUT_S)[broker]
+        return succeeds(lambda: answer.result(TIMEOUT_S), KafkaError.CLUSTER_AUTHORIZATION_FAILED)
+
+    consumers = {service.name for service in cluster.topology.services.values() if service.consumes}
+    expected = {user: user in consumers or user in cluster.topology.superusers for user in declared}
+    assert everyone(declared, sees) == expected
 
 
 def _commits(config, group, topic):

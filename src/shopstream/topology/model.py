@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,8 +19,9 @@ Option = int | float | str | bool
 class Acl:
     """One permission: `user` may do `operation` on the resources that `name` and `pattern` select.
 
-    Operations are Kafka's, in lower case: read, write, describe. A permission to read or write a topic or a group
-    includes describing it (Kafka's authorizer derives that), so no line of its own says so.
+    Operations are Kafka's, in lower case: read, write, describe, describe_configs. A permission to read or write a
+    topic or a group includes describing it (Kafka's authorizer derives that), so no line of its own says so. The
+    cluster's own name is `kafka-cluster`, as in Kafka.
     """
 
     user: str
@@ -53,6 +54,16 @@ class Topic:
     sink: bool = False
 
 
+class EventSource(NamedTuple):
+    """What feeds a topic to a service that runs as a Lambda function: a mapping of its own, and so a group of its own.
+
+    AWS takes one topic for each event source mapping, and a consumer group must be unique to its mapping.
+    """
+
+    topic: str
+    group: str
+
+
 @dataclass(frozen=True)
 class Service:
     """A service: what it reads and writes, and as whom.
@@ -82,6 +93,16 @@ class Service:
         return f"{self.transactional_id_prefix}{instance}"
 
     @property
+    def event_sources(self) -> tuple[EventSource, ...]:
+        """One for each consumed topic, for the service as a Lambda function. Its group is `<service>.<topic>`."""
+        return tuple(EventSource(topic, f"{self.name}.{topic}") for topic in self.consumes)
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Every consumer group that it may be a member of: the workers' one, and one for each event source."""
+        return (*((self.group,) if self.group else ()), *(source.group for source in self.event_sources))
+
+    @property
     def transactional_id_prefix(self) -> str:
         """What all transactional ids of this service begin with, and what its ACL grants."""
         return f"{self.name}-"
@@ -100,7 +121,9 @@ class Service:
         """The least that the service needs, sorted.
 
         A transactional producer needs WRITE and DESCRIBE on its transactional id, and sending offsets in a
-        transaction needs READ on the group (Kafka's documentation, "Authorization and ACLs").
+        transaction needs READ on the group (Kafka's documentation, "Authorization and ACLs"). An event source mapping
+        connects as the service's user; beyond reading topic and group, AWS asks for DescribeConfigs on the cluster
+        ("Required Kafka ACL permissions" in Lambda's guide to self-managed Kafka).
         """
         acls = {Acl(self.name, "topic", topic, "literal", "read") for topic in self.reads}
         acls |= {Acl(self.name, "topic", topic, "literal", "write") for topic in self.writes}
@@ -108,8 +131,9 @@ class Service:
             Acl(self.name, "transactional_id", self.transactional_id_prefix, "prefixed", operation)
             for operation in ("describe", "write")
         }
-        if self.group:
-            acls.add(Acl(self.name, "group", self.group, "literal", "read"))
+        acls |= {Acl(self.name, "group", group, "literal", "read") for group in self.groups}
+        if self.event_sources:
+            acls.add(Acl(self.name, "cluster", "kafka-cluster", "literal", "describe_configs"))
         return tuple(sorted(acls))
 
 
@@ -160,8 +184,8 @@ class Topology:
 
     @property
     def groups(self) -> tuple[str, ...]:
-        """The consumer groups of the services."""
-        return tuple(service.group for service in self.services.values() if service.group)
+        """The consumer groups of the services, as workers and as Lambda functions."""
+        return tuple(group for service in self.services.values() for group in service.groups)
 
     @property
     def source(self) -> Service:

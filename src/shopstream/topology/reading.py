@@ -221,7 +221,7 @@ def _check_users(topology: Topology, services: dict[str, Block], operators: dict
         operators[name].problem(None, f"{name!r} is both a service and an operator", "rename one: each is a user")
     for group, count in Counter(topology.groups).items():
         if count > 1:
-            sharers = [s.name for s in topology.services.values() if s.group == group]
+            sharers = [s.name for s in topology.services.values() if group in s.groups]
             services[sharers[-1]].problem(
                 "group",
                 f"services {' and '.join(sharers)} share the group {group!r}: each would miss records",
@@ -229,10 +229,11 @@ def _check_users(topology: Topology, services: dict[str, Block], operators: dict
             )
     for operator in topology.operators.values():
         for service in topology.services.values():
-            if operator.reads and service.group and service.group.startswith(operator.name):
+            taken = next((group for group in service.groups if group.startswith(operator.name)), None)
+            if operator.reads and taken:
                 services[service.name].problem(
                     "group",
-                    f"{operator.name!r} may use every group that begins with its name: {service.group!r} too",
+                    f"{operator.name!r} may use every group that begins with its name: {taken!r} too",
                     "rename one",
                 )
     for service in topology.services.values():
