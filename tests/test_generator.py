@@ -121,3 +121,11 @@ def test_an_unfinished_run_is_found_again():
 def test_another_run_of_the_same_name_is_refused(change):
     with pytest.raises(UsageError, match=f"--orders {RUN.orders} --seed 5 --start 2026-11-23T00:00:00"):
         check_run(msgspec.structs.replace(RUN, **change), {"g": RUN})
+
+
+@pytest.mark.parametrize(("seen", "wanted"), [("worker", "lambda"), ("lambda", "worker")])
+def test_workers_and_lambda_functions_do_not_share_a_cluster_s_history(seen, wanted):
+    before = msgspec.structs.replace(RUN, run_id="earlier", platform=seen)
+    with pytest.raises(UsageError, match=f"--on {seen}, or begin afresh"):
+        check_run(msgspec.structs.replace(RUN, platform=wanted), {"earlier": before})
+    assert check_run(msgspec.structs.replace(RUN, platform=seen), {"earlier": before}) is None

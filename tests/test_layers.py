@@ -169,6 +169,9 @@ def audit(event, arguments):
     if event == "subprocess.Popen":
         print(f"{module} starts a process")
 
+# It asks once, when it is first imported, whether the kernel has IPv6, with a socket that it binds and closes.
+import urllib3.util.connection
+
 sys.addaudithook(audit)
 sys.path[:0] = dict.fromkeys(folders)
 for module in names:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.order_generator import order_generator as generator
-from services.order_generator.order_generator import customer_of, generate_order_event, generate_orders, handler
+from services.order_generator.order_generator import customer_of, generate_order_event, generate_orders
 from shopstream.events import EventReader, OrderPlaced, encode, split_order_id, valid_run_id
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -239,22 +239,6 @@ class TestCustomers:
     def test_the_numbers_of_the_first_and_the_last(self):
         assert generator._shopper(0) == 1
         assert generator._shopper(2**32 - 1) == generator.CUSTOMERS
-
-
-class TestHandler:
-    def test_it_makes_as_many_orders_as_it_is_told(self, capsys):
-        assert handler({"orders": 3}, None) == {"orders": 3}
-        lines = capsys.readouterr().out.splitlines()
-        assert len(lines) == 3
-        assert all('"event_type":"order_placed"' in line for line in lines)
-
-    def test_a_schedule_that_says_nothing_makes_one(self, capsys):
-        assert handler({"source": "aws.events"}, None) == {"orders": 1}
-        assert len(capsys.readouterr().out.splitlines()) == 1
-
-    def test_a_negative_number_is_refused(self):
-        with pytest.raises(ValueError, match="not within"):
-            handler({"orders": -1}, None)
 
 
 def test_an_order_is_an_order_placed():

@@ -51,6 +51,12 @@ class TestRoundTrip:
         shutil.copy(certifi.where(), ca)
         assert read(replace(SETTINGS, ca=ca).to_properties(), tmp_path).ca == ca
 
+    def test_with_the_authority_as_a_text(self):
+        settings = replace(SETTINGS, ca_pem=Path(certifi.where()).read_text(encoding="utf-8")[:4000], ca=None)
+        assert ClientSettings.from_mapping(parse_properties(settings.to_properties()), "text") == settings
+        assert settings.to_librdkafka()["ssl.ca.pem"] == settings.ca_pem
+        assert "ssl.ca.location" not in replace(settings, ca=Path("/ca.pem")).to_librdkafka()
+
     def test_the_text_is_what_kafka_s_tools_take(self):
         text = replace(SETTINGS, username='t"i\\l l', ca=Path("/ca.pem")).to_properties()
         assert text.splitlines() == [

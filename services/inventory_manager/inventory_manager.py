@@ -76,11 +76,8 @@ def react(event: Event, *, seed: int = 0, stock_rate: float = STOCK_RATE) -> tup
     return ()
 
 
-def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001 - Lambda's signature
-    """Lambda's entry point: a batch of Kafka records in, a log line for each resulting event out."""
-    from shopstream.runtime import esm
+def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
+    """Lambda's entry point: a batch of Kafka records in, what follows from it to Kafka."""
+    from shopstream.runtime import function
 
-    for received in esm.events(event, SERVICE):
-        for result in react(received):
-            esm.log_event(SERVICE, result)
-    return {"batchItemFailures": []}
+    return function.of(SERVICE).handle(event, context)

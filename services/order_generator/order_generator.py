@@ -236,11 +236,8 @@ def _ascii(name: str) -> str:
     return "".join(letter for letter in plain if letter.isascii() and letter.isalpha())
 
 
-def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001 - Lambda's signature
-    """Lambda's entry point: `{"orders": n}` makes n orders (1 if it does not say) and logs each."""
-    from shopstream.runtime import esm
+def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
+    """Lambda's entry point: brings orders, as many as `{"orders": n}` or the environment says."""
+    from shopstream.runtime import function
 
-    orders = int(event.get("orders", 1))
-    for order in generate_orders(0, orders):
-        esm.log_event(SERVICE, order)
-    return {"orders": orders}
+    return function.of(SERVICE).handle(event, context)

@@ -112,18 +112,8 @@ def join(waiting: Event | None, event: Event) -> tuple[Event | None, tuple[Event
     return waiting, ()
 
 
-def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001 - Lambda's signature
-    """Lambda's entry point: a batch of Kafka records in, a log line for each resulting event out.
+def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
+    """Lambda's entry point: a batch of Kafka records in, what follows from it to Kafka; the halves wait in DynamoDB."""
+    from shopstream.runtime import function
 
-    It joins only within the batch: a half whose counterpart comes in another batch is forgotten, for this function
-    has no durable state yet.
-    """
-    from shopstream.runtime import esm
-
-    waiting: dict[str, Event | None] = {}
-    for received in esm.events(event, SERVICE):
-        order = received.order_id
-        waiting[order], results = join(waiting.get(order), received)
-        for result in results:
-            esm.log_event(SERVICE, result)
-    return {"batchItemFailures": []}
+    return function.of(SERVICE).handle(event, context)

@@ -3,11 +3,14 @@
     ShopstreamError                  its text is for the user: what was expected, what was found, what to do
     ├── UsageError                   the request itself is wrong            (exit code 2)
     │   ├── TopologyError            topology.yaml does not hold together
-    │   └── SettingsError            a client properties file is unusable
+    │   └── SettingsError            a client properties file, a function's environment or secret is unusable
     ├── ClusterError                 the cluster could not be brought where it should be
+    ├── AwsError                     AWS, or what stands in for it, could not do what was asked
+    ├── DeploymentError              Terraform, or what its state knows, stands in the way of what was asked
+    ├── PackagingError               a Lambda zip cannot be built from what is here
     ├── BadRecord                    a record that no retry can make usable: it belongs on the dead-letter topic
-    └── StreamError                  trouble between a worker and Kafka
-        ├── Retriable                Kafka gave no answer in time: a new process may get one
+    └── StreamError                  trouble between a service and Kafka
+        ├── Retriable                no answer in time: another attempt, in a new process if need be, may get one
         ├── Abortable                this transaction is lost: abort it, rewind the input, process it again
         ├── Uncertain                nobody knows whether the commit took place: ask Kafka, then go on from there
         ├── Fenced                   a newer producer exists: take over once, then leave it to the other
@@ -36,11 +39,23 @@ class TopologyError(UsageError):
 
 
 class SettingsError(UsageError):
-    """A client properties file is missing, unreadable or incomplete."""
+    """A client properties file, or what a Lambda function is given instead, is missing, unreadable or incomplete."""
 
 
 class ClusterError(ShopstreamError):
     """The cluster cannot be started, reached, or brought to what the topology declares."""
+
+
+class AwsError(ShopstreamError):
+    """AWS, or what stands in for it on this machine, could not be reached or could not do what was asked."""
+
+
+class DeploymentError(ShopstreamError):
+    """Terraform, its state, or what is there already stands in the way of what was asked."""
+
+
+class PackagingError(ShopstreamError):
+    """A Lambda zip cannot be built: something that it needs is missing, or has no place in it."""
 
 
 class BadRecord(ShopstreamError):  # noqa: N818 - named for what it is, the record, as Kafka's own errors are
@@ -58,11 +73,15 @@ class BadRecord(ShopstreamError):  # noqa: N818 - named for what it is, the reco
 
 
 class StreamError(ShopstreamError):
-    """Trouble between a worker and Kafka."""
+    """Trouble between a service and Kafka."""
 
 
 class Retriable(StreamError):  # noqa: N818
-    """Kafka gave no answer in time. The process ends, and its supervisor starts one that asks again."""
+    """No answer in time, from Kafka or from what a Lambda function needs beside it.
+
+    A worker's process ends, and its supervisor starts one that asks again. A Lambda invocation fails, and AWS repeats
+    it.
+    """
 
 
 class Abortable(StreamError):  # noqa: N818

@@ -15,6 +15,7 @@ from msgspec import Meta, Struct
 from shopstream.errors import BadRecord
 
 Guarantee = Literal["exactly-once", "at-least-once"]
+Platform = Literal["worker", "lambda"]
 
 
 class Run(Struct, frozen=True, kw_only=True):
@@ -28,6 +29,7 @@ class Run(Struct, frozen=True, kw_only=True):
         start: The shop's clock at order 0, UTC.
         shop_rate: Orders a second on the shop's clock.
         guarantee: Whether an event may stand on a topic twice.
+        platform: What ran the services. Each has consumer groups of its own, so the other would do everything again.
     """
 
     run_id: str
@@ -37,6 +39,7 @@ class Run(Struct, frozen=True, kw_only=True):
     start: Annotated[datetime, Meta(tz=True)]
     shop_rate: Annotated[float, Meta(gt=0)]
     guarantee: Guarantee = "exactly-once"
+    platform: Platform = "worker"
 
     @property
     def finished(self) -> bool:

@@ -56,6 +56,7 @@ class ClientSettings:
         password: Its password.
         ca: A PEM file with the certificate authorities to trust; None for the system's own.
         group_protocol: `consumer` (KIP-848, Kafka 4.0 and later) or `classic`.
+        ca_pem: The certificate authorities as a text, for where there is no file. It counts before `ca`.
     """
 
     bootstrap_servers: str
@@ -65,6 +66,7 @@ class ClientSettings:
     password: Secret | None = None
     ca: Path | None = None
     group_protocol: GroupProtocol = "consumer"
+    ca_pem: str | None = None
 
     @classmethod
     def from_properties(cls, path: Path) -> ClientSettings:
@@ -116,6 +118,7 @@ class ClientSettings:
             username=username,
             password=Secret(password) if password is not None else None,
             ca=_certificate_authority(properties, source, relative_to),
+            ca_pem=properties.get("ssl.ca.pem", properties.get("ssl.truststore.certificates")),
             group_protocol="classic" if group_protocol == "classic" else "consumer",
         )
 
@@ -128,7 +131,10 @@ class ClientSettings:
             user, password = (_quote(text) for text in (self.username, self.password.reveal()))
             module = _LOGIN_MODULES[self.sasl_mechanism]
             lines["sasl.jaas.config"] = f"{module} required username={user} password={password};"
-        if self.ca:
+        if self.ca_pem:
+            lines["ssl.truststore.type"] = "PEM"
+            lines["ssl.truststore.certificates"] = self.ca_pem
+        elif self.ca:
             lines["ssl.truststore.type"] = "PEM"
             lines["ssl.truststore.location"] = str(self.ca)
         lines["group.protocol"] = self.group_protocol
@@ -146,7 +152,9 @@ class ClientSettings:
             config["sasl.username"] = self.username
         if self.password is not None:
             config["sasl.password"] = self.password.reveal()
-        if self.ca:
+        if self.ca_pem:
+            config["ssl.ca.pem"] = self.ca_pem
+        elif self.ca:
             config["ssl.ca.location"] = str(self.ca)
         return config
 

@@ -1,5 +1,6 @@
 """A run: orders through the whole shop, from the first one placed to the verdict."""
 
-from shopstream.run.runner import Plan, Result, Runner
+from shopstream.run.plan import Plan
+from shopstream.run.runner import Result, Runner
 
 __all__ = ["Plan", "Result", "Runner"]

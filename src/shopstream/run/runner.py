@@ -6,18 +6,18 @@ import fcntl
 import json
 import signal
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from shopstream.audit import Auditor, configured_rates
 from shopstream.audit.source import KafkaSource
 from shopstream.errors import ClusterError, UsageError
+from shopstream.run.fleet import make_workers
 from shopstream.runtime.generator import check_run, read_runs
 from shopstream.runtime.kafka_log import KafkaLog
-from shopstream.runtime.process import WATCHDOG, Task
-from shopstream.runtime.supervisor import Supervisor
+from shopstream.runtime.ledger import read_ledger
+from shopstream.runtime.process import WATCHDOG
 from shopstream.settings import for_user_or_itself
 
 if TYPE_CHECKING:
@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from shopstream.audit import Verdict
-    from shopstream.runs import Run
-    from shopstream.topology import Service, Topology
+    from shopstream.run.fleet import Fleet, MakeFleet
+    from shopstream.run.plan import Plan
+    from shopstream.topology import Topology
 
 _TICK = 0.05  # seconds between two looks at the processes
 # Nothing has been reported for so long: the last batches are probably through, and a look at the topics is worth it.
@@ -36,27 +37,6 @@ _LOOK_EVERY = 5.0  # seconds
 # Longer than everything that mends itself: a time-out, a rebalance, a watchdog that ends a process and what follows.
 STALLED = WATCHDOG + 45.0  # seconds without any change
 _FOR_EVER = 1e9  # seconds
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a run shall be.
-
-    Attributes:
-        run: The orders.
-        cluster: A client properties file of the cluster; each user's own lies beside it.
-        home: Where logs and the ledger go.
-        workers: Instances of each service that answers to records.
-        rate: Orders a second; None for as fast as possible.
-        topology_file: None for the topology that comes with shopstream.
-    """
-
-    run: Run
-    cluster: Path
-    home: Path
-    workers: int = 1
-    rate: float | None = None
-    topology_file: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -111,9 +91,11 @@ class Runner:
         plan: What to do.
         topology: The shop.
         watcher: Who is told.
+        make_fleet: Makes what runs the services.
     """
 
-    def __init__(self, plan: Plan, topology: Topology, watcher: Watcher) -> None:
+    def __init__(self, plan: Plan, topology: Topology, watcher: Watcher, make_fleet: MakeFleet = make_workers) -> None:
+        self._make_fleet = make_fleet
         self._plan = plan
         self._topology = topology
         self._watcher = watcher
@@ -122,8 +104,6 @@ class Runner:
             topology, expected_rates=configured_rates(topology), run_id=plan.run.run_id, guarantee=plan.run.guarantee
         )
         self._pids = plan.home / "run.json"
-        self._logs = plan.home / "logs"
-        self._ledger = plan.home / "runs" / f"{plan.run.run_id}.jsonl"
 
     def run(self) -> Result:
         """Run, wait, judge. All processes have ended afterwards, whatever happens.
@@ -136,28 +116,31 @@ class Runner:
             only_run_in(self._plan.home),
             KafkaSource(self._reader, self._topology, self._auditor, progress=self._watcher.audited) as source,
         ):
-            self._make_way(source)
-            supervisor = Supervisor(self._tasks(), self._logs, self._watcher.event)
+            resumes = self._make_way(source)
+            fleet = self._make_fleet(self._plan, self._topology, self._watcher.event, resumes)
             try:
                 self._watcher.phase("starting the services")
-                supervisor.start()
-                self._wait_until_ready(supervisor)
+                fleet.start()
+                self._wait_until_ready(fleet)
                 started = time.monotonic()
-                supervisor.start_source()
-                self._note(supervisor.pids)
+                fleet.start_source()
+                self._note(fleet.pids)
                 self._watcher.phase(f"run {self._plan.run.run_id}: {self._plan.run.orders:,} orders")
-                ended = self._wait(supervisor, source)
+                ended = self._wait(fleet, source)
             finally:
                 with uninterrupted():
-                    supervisor.stop()
+                    fleet.stop()
                     self._pids.unlink(missing_ok=True)
             self._watcher.phase("reading the topics")
             source.read_new()
-            self._auditor.acknowledge(self._plan.run.run_id, read_ledger(self._ledger))
+            self._auditor.acknowledge(self._plan.run.run_id, read_ledger(self._plan.ledger))
             return Result(self._verdict(patience=0), self._plan.run.orders, ended - started)
 
-    def _make_way(self, source: KafkaSource) -> None:
+    def _make_way(self, source: KafkaSource) -> bool:
         """Make sure that the run is a new one, or one that was left unfinished.
+
+        Returns:
+            Whether it was left unfinished.
 
         Raises:
             UsageError: It is neither.
@@ -169,8 +152,8 @@ class Runner:
             progress.close()
         if before is None:
             source.skip()  # whatever stands on the topics now is not of this run
-            self._ledger.unlink(missing_ok=True)  # one of that name was of a cluster that has been wiped
-            return
+            self._plan.ledger.unlink(missing_ok=True)  # one of that name was of a cluster that has been wiped
+            return False
         source.read_new()
         # However long it was left alone: an order without an outcome waits for this run to give it one.
         if before.finished and self._verdict(patience=_FOR_EVER).settled:
@@ -179,58 +162,39 @@ class Runner:
                 "another --run-id, or begin afresh with `shopstream down --wipe`"
             )
         self._watcher.phase(f"run {before.run_id} goes on at order {before.committed:,}")
+        return True
 
-    def _tasks(self) -> list[Task]:
-        plan, source = self._plan, self._topology.source
-        task = partial(
-            Task,
-            cluster=str(plan.cluster),
-            topology=str(plan.topology_file) if plan.topology_file else None,
-            guarantee=plan.run.guarantee,
-            seed=plan.run.seed,
-        )
-        others = (
-            task(service=service.name, instance=instance)
-            for service in self._topology.processors
-            for instance in range(min(plan.workers, self._most_useful(service)))
-        )
-        return [*others, task(service=source.name, run=plan.run, rate=plan.rate, ledger=str(self._ledger))]
-
-    def _most_useful(self, service: Service) -> int:
-        """How many instances of a service can have work: as many as its topics have partitions."""
-        return max(self._topology.topics[topic].partitions for topic in service.consumes)
-
-    def _wait_until_ready(self, supervisor: Supervisor) -> None:
+    def _wait_until_ready(self, fleet: Fleet) -> None:
         """Wait until every service has its partitions, so that the first orders do not wait for the last service."""
         deadline = time.monotonic() + STALLED
-        while not supervisor.ready:
-            supervisor.check()
+        while not fleet.ready:
+            fleet.check()
             if time.monotonic() > deadline:
-                raise ClusterError(f"the services got no partitions in {STALLED:.0f} s: see {self._logs}")
+                raise ClusterError(f"the services got no partitions in {STALLED:.0f} s: see {self._plan.logs}")
             time.sleep(_TICK)
 
-    def _wait(self, supervisor: Supervisor, source: KafkaSource) -> float:
+    def _wait(self, fleet: Fleet, source: KafkaSource) -> float:
         """Wait until the topics show an outcome for every order, or nothing moves any more.
 
         Returns:
             The monotonic time of the last change.
         """
-        last_counts, pids = None, supervisor.pids
+        last_counts, pids = None, fleet.pids
         changed = looked = time.monotonic()
         while True:
-            supervisor.check()
-            if supervisor.pids != pids:
-                pids = supervisor.pids
+            fleet.check()
+            if fleet.pids != pids:
+                pids = fleet.pids
                 self._note(pids)
-            counts = supervisor.counts()
+            counts = fleet.counts()
             now = time.monotonic()
             if counts != last_counts:
                 last_counts, changed = counts, now
                 self._watcher.counts(counts)
             # Somebody else's records may keep the counts moving for ever, so it looks now and then all the same.
-            if supervisor.source_finished and now - looked > (_QUIET if now - changed > _QUIET else _LOOK_EVERY):
+            if fleet.source_finished and now - looked > (_QUIET if now - changed > _QUIET else _LOOK_EVERY):
                 source.read_new()
-                if self._verdict(patience=STALLED).settled:
+                if self._verdict(patience=fleet.patience).settled:
                     return changed
                 looked = time.monotonic()
             if now - changed > STALLED + (1 / self._plan.rate if self._plan.rate else 0):
@@ -246,16 +210,6 @@ class Runner:
 
     def _verdict(self, patience: float) -> Verdict:
         return self._auditor.verdict(int(time.time() * 1000), int(patience * 1000))
-
-
-def read_ledger(path: Path) -> int:
-    """How many orders the generator noted as acknowledged; 0 without a ledger. A torn last line counts for nothing."""
-    committed = 0
-    if path.is_file():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            with suppress(json.JSONDecodeError):
-                committed = max(committed, int(json.loads(line)["committed"]))
-    return committed
 
 
 @contextmanager

@@ -1,39 +1,48 @@
-"""What a Lambda function receives from an event source mapping for self-managed Kafka, and the lines that it logs.
+"""What an event source mapping for self-managed Kafka hands to a Lambda function, and what it makes of the answer.
 
 The payload's form is AWS's ("Using Lambda with self-managed Apache Kafka"): records by topic and partition, key and
-value in base64. It varies more than its examples tell: the partition may come as a text, the key may be missing, and
-header bytes may be negative, as Java's are.
+value in base64. It varies more than its examples tell: the partition may come as a text, key, timestamp and headers
+may be missing, and header bytes may be negative, as Java's are.
+
+The answer's form is AWS's as well ("Configuring error handling controls for Kafka event sources"). Mind who reads it:
+only a mapping in provisioned mode that asks for ReportBatchItemFailures. To any other, whatever a function returns
+means that the whole batch is done, so a failure told that way would lose its record. See `function.py`.
 """
 
 from __future__ import annotations
 
-from functools import cache
-from typing import TYPE_CHECKING, Any
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from shopstream.errors import BadRecord
-from shopstream.events import EventReader, split_order_id
-from shopstream.topology import load
+from shopstream.errors import BadRecord, UsageError
+from shopstream.records import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
-    from shopstream.events import Event
+UNKNOWN = -1
+"""Stands for a partition, an offset or a timestamp that the payload does not tell, as it does in Kafka's protocol."""
+
+MOST_RAW_BYTES = 1_048_576
+"""How much of an entry that is no record is kept, in bytes: a dead letter must fit on its topic."""
 
 
-class Record(msgspec.Struct, frozen=True, rename="camel"):
-    """A Kafka record as the event source mapping delivers it.
+class Delivery(NamedTuple):
+    """One entry of a batch.
 
     Attributes:
-        topic: Where it comes from.
-        partition: Its partition.
-        offset: Its offset there.
-        timestamp: Milliseconds since 1970, UTC.
-        key: Its key; None when it has none.
-        value: Its value; None for a tombstone.
-        headers: One mapping a header, of its name to its bytes as numbers from -128 to 255; see `header_items`.
+        record: The record; for an entry that is none, what is known of it, with the entry's own JSON as its value.
+        bad: Why the entry is no record; None if it is one.
     """
+
+    record: Record
+    bad: BadRecord | None = None
+
+
+class _Raw(msgspec.Struct, rename="camel"):
+    """A record as AWS writes it. Each header is a mapping of its name to its bytes, as numbers from -128 to 255."""
 
     topic: str
     partition: int
@@ -41,88 +50,81 @@ class Record(msgspec.Struct, frozen=True, rename="camel"):
     timestamp: int | None = None
     key: bytes | None = None
     value: bytes | None = None
-    headers: list[dict[str, list[int]]] | None = None
-
-    @property
-    def header_items(self) -> tuple[tuple[str, bytes], ...]:
-        """The headers by name, in sequence."""
-        return tuple(
-            (name, bytes(number & 0xFF for number in numbers))
-            for header in self.headers or ()
-            for name, numbers in header.items()
-        )
+    headers: list[dict[str, list[int] | None]] | None = None
 
 
-def records(payload: Mapping[str, Any], service: str) -> Iterator[Record]:
-    """The records of a batch, in the payload's sequence. What is no record is logged and left out."""
-    for topic_partition, batch in (payload.get("records") or {}).items():
-        for raw in batch:
-            try:
-                # Not strict: "0" is a partition too.
-                yield msgspec.convert(raw, Record, strict=False)
-            except msgspec.ValidationError as error:
-                origin = raw if isinstance(raw, dict) else {}
-                log(
-                    service=service,
-                    outcome="bad_record",
-                    reason="not_a_record",
-                    detail=str(error),
-                    topic=origin.get("topic", topic_partition.rpartition("-")[0]),
-                    partition=origin.get("partition", topic_partition.rpartition("-")[2]),
-                    offset=origin.get("offset"),
-                    order_id=None,
-                )
-
-
-def events(payload: Mapping[str, Any], service: str) -> Iterator[Event]:
-    """The events of a batch, in the payload's sequence. A record that holds none is logged and left out."""
-    for record in records(payload, service):
-        try:
-            yield read(record)
-        except BadRecord as bad:
-            key = (record.key or b"").decode(errors="replace")
-            log(
-                service=service,
-                outcome="bad_record",
-                reason=bad.reason,
-                detail=bad.detail,
-                topic=record.topic,
-                partition=record.partition,
-                offset=record.offset,
-                order_id=key if split_order_id(key) else None,  # another key may be anything, personal data too
-            )
-
-
-def read(record: Record) -> Event:
-    """The event in a record.
+def deliveries(payload: Any) -> list[Delivery]:
+    """Everything in a batch, in the payload's sequence.
 
     Raises:
-        BadRecord: It holds none that may stand on its topic.
+        UsageError: This is no batch at all: the function was invoked by something else than an event source mapping.
     """
-    reader = _readers().get(record.topic)
-    if reader is None:
-        raise BadRecord("unknown_topic", "the topology declares no events for this topic")
-    return reader.read(record.key, record.value)
+    batches = payload.get("records") if isinstance(payload, dict) else payload
+    if batches is None:
+        return []
+    if not isinstance(batches, dict):
+        raise UsageError(
+            'this function expects what an event source mapping for Kafka sends, {"records": {"<topic>-<partition>": '
+            f"[...]}}}}, and was given a {type(batches).__name__}: invoke it through a mapping, or with such a payload"
+        )
+    return list(_entries(batches))
 
 
-@cache
-def _readers() -> Mapping[str, EventReader]:
-    return {topic.name: EventReader(topic.events) for topic in load().topics.values() if topic.events}
+def _entries(batches: Mapping[str, Any]) -> Iterator[Delivery]:
+    for place, batch in batches.items():
+        for raw in batch if isinstance(batch, list) else [batch]:
+            try:
+                # Not strict: "0" is a partition too.
+                yield Delivery(_record(msgspec.convert(raw, _Raw, strict=False)))
+            except msgspec.ValidationError as error:
+                yield _no_record(raw, place, error)
 
 
-def log_event(service: str, event: Event) -> None:
-    """Log an event that a service made: what and of which order, and nothing about the customer."""
-    log(service=service, event_type=event.event_type, order_id=event.order_id, outcome=outcome(event))
+def _record(raw: _Raw) -> Record:
+    headers = [
+        (name, None if numbers is None else bytes(number & 0xFF for number in numbers))
+        for header in raw.headers or ()
+        for name, numbers in header.items()
+    ]
+    timestamp = UNKNOWN if raw.timestamp is None else raw.timestamp
+    return Record(raw.topic, raw.partition, raw.offset, timestamp, raw.key, raw.value, headers)
 
 
-def outcome(event: Event) -> str:
-    """How an event turned out, in a word: its reason or kind if it has one, otherwise its verb, such as `approved`."""
-    for field in ("reason", "kind"):
-        if word := getattr(event, field, None):
-            return str(word)
-    return event.event_type.rpartition("_")[2]
+def _no_record(raw: Any, place: str, error: msgspec.ValidationError) -> Delivery:
+    """An entry that is no record: the best known origin, and the entry itself, so that nothing of it is lost."""
+    told = raw if isinstance(raw, dict) else {}
+    topic, _, partition = place.rpartition("-")
+    text = json.dumps(raw, separators=(",", ":")).encode()
+    detail = str(error)
+    if len(text) > MOST_RAW_BYTES:
+        detail += f"; only the first {MOST_RAW_BYTES} of its {len(text)} bytes are kept"
+    record = Record(
+        topic=told["topic"] if isinstance(told.get("topic"), str) else topic,
+        partition=_number(told.get("partition"), _number(partition)),
+        offset=_number(told.get("offset")),
+        timestamp_ms=_number(told.get("timestamp")),
+        key=None,
+        value=text[:MOST_RAW_BYTES],
+    )
+    return Delivery(record, BadRecord("not_a_record", detail))
 
 
-def log(**fields: object) -> None:
-    """Write one line of JSON to standard output, which Lambda sends to CloudWatch Logs as it is."""
-    print(msgspec.json.encode(fields).decode(), flush=True)
+def _number(told: Any, otherwise: int = UNKNOWN) -> int:
+    try:
+        return msgspec.convert(told, int, strict=False)
+    except msgspec.ValidationError:
+        return otherwise
+
+
+def response(failed: Iterable[Record] = ()) -> dict[str, Any]:
+    """The answer to a batch: the records that are to be delivered again; without any, all of it is done.
+
+    Each failed record is named, not just the first of its partition: then nothing is lost, whether AWS goes back to the
+    first one of a partition, as it does for Kinesis, or delivers just those that are named, as its page on Kafka says.
+    """
+    return {
+        "batchItemFailures": [
+            {"itemIdentifier": {"partition": f"{record.topic}-{record.partition}", "offset": record.offset}}
+            for record in failed
+        ]
+    }

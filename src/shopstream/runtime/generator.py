@@ -22,12 +22,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from shopstream.events import Event
+    from shopstream.runs import Platform
     from shopstream.runtime.transport import Output
     from shopstream.topology import Topology
 
     Generate = Callable[[Run, int, int], Iterable[Event]]
 
 log = logging.getLogger(__name__)
+
+_PLATFORMS = {"worker": "workers", "lambda": "Lambda functions"}
 
 MOST_ORDERS = 2_000  # a transaction of this many takes a fraction of a second
 _TICK = 0.02  # seconds between two transactions at a given rate
@@ -54,8 +57,9 @@ def check_run(wanted: Run, seen: dict[str, Run]) -> Run | None:
     """The run of that id that the cluster knows, if it is the very run that is wanted; None if it knows none.
 
     Raises:
-        UsageError: The run of that id was another.
+        UsageError: The run of that id was another, or the cluster's runs had their services run by something else.
     """
+    check_platform(wanted.platform, seen)
     before = seen.get(wanted.run_id)
     if before is not None and msgspec.structs.replace(before, committed=0) != wanted:
         raise UsageError(
@@ -64,6 +68,21 @@ def check_run(wanted: Run, seen: dict[str, Run]) -> Run | None:
             "the shop's clock: give the same to finish it, or choose another --run-id"
         )
     return before
+
+
+def check_platform(platform: Platform, seen: dict[str, Run]) -> None:
+    """Make sure that the services of every run so far were run by what shall run them now.
+
+    Raises:
+        UsageError: They were not.
+    """
+    other = next((run for run in seen.values() if run.platform != platform), None)
+    if other is not None:
+        raise UsageError(
+            f"the orders on this cluster were processed by {_PLATFORMS[other.platform]}, those of run {other.run_id!r} "
+            f"for one; {_PLATFORMS[platform]} have consumer groups of their own and would process them all "
+            f"again: go on with --on {other.platform}, or begin afresh with `shopstream down --wipe`"
+        )
 
 
 class Generator:

@@ -57,8 +57,8 @@ _PRODUCER: dict[str, str | int | float | bool] = {
 }
 
 
-class _KafkaOutput:
-    """What both guarantees share: a producer, and putting a batch into its queue."""
+class KafkaOutput:
+    """What all guarantees share: a producer, and putting a batch into its queue."""
 
     def __init__(
         self, settings: ClientSettings, service: Service, client_id: str, make_producer: MakeProducer = Producer
@@ -118,7 +118,7 @@ class _KafkaOutput:
             self._send(str(self._log_topic), changes)
 
 
-class TransactionalOutput(_KafkaOutput):
+class TransactionalOutput(KafkaOutput):
     """Exactly once: outputs, state and input offsets in one Kafka transaction.
 
     Args:
@@ -240,7 +240,7 @@ class TransactionalOutput(_KafkaOutput):
         raise error
 
 
-class AtLeastOnceOutput(_KafkaOutput):
+class AtLeastOnceOutput(KafkaOutput):
     """At least once: the outputs are acknowledged before the offsets are committed. A crash in between repeats them.
 
     Args:

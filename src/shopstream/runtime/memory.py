@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from shopstream.records import Headers
+    from shopstream.runtime.publisher import Message
     from shopstream.runtime.transport import Batch, Rebalance
     from shopstream.topology import Service, Topology
 
@@ -221,3 +222,19 @@ class MemoryOutput:
 
     def close(self) -> None:
         """Nothing to let go of."""
+
+
+class MemoryPublisher:
+    """What a Lambda function writes with, into a `MemoryKafka`."""
+
+    def __init__(self, kafka: MemoryKafka) -> None:
+        self._kafka = kafka
+
+    def open(self) -> None:
+        """Nothing to connect to."""
+
+    def publish(self, messages: Sequence[Message], within: float) -> Mapping[int, str]:  # noqa: ARG002 - no waiting
+        """Append them all."""
+        for message in messages:
+            self._kafka.append(message.topic, message.key, message.value, message.headers)
+        return {}

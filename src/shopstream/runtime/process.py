@@ -30,6 +30,7 @@ from shopstream.runtime.generator import Generator
 from shopstream.runtime.kafka_input import KafkaInput
 from shopstream.runtime.kafka_log import KafkaLog
 from shopstream.runtime.kafka_output import output_for
+from shopstream.runtime.ledger import Ledger
 from shopstream.runtime.processor import core_of, processor_for
 from shopstream.runtime.worker import Worker
 
@@ -124,7 +125,7 @@ def carry_out(task: Task, stopping: Callable[[], bool], alive: Callable[[], None
             output_for(task.guarantee, client, service, task.instance),
             progress,
             rate=task.rate,
-            acknowledged=_Ledger(Path(task.ledger)).note if task.ledger else lambda _: None,
+            acknowledged=Ledger(Path(task.ledger)).note if task.ledger else lambda _: None,
         )
         placed = next(iter(service.produces))
         report = _Report(
@@ -172,19 +173,6 @@ class _Report:
             print(json.dumps(self._counts()), flush=True)
         except BrokenPipeError:  # nobody listens any more; the end of input will say so too
             sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - for the rest of the process
-
-
-class _Ledger:
-    """Notes on disk how many orders of a run were acknowledged, apart from Kafka: what must be found there later."""
-
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("a", encoding="utf-8")
-
-    def note(self, run: Run) -> None:
-        self._file.write(json.dumps({"run_id": run.run_id, "committed": run.committed}) + "\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
 
 
 class _Watch:

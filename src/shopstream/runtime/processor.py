@@ -43,6 +43,13 @@ def processor_for(topology: Topology, service: Service, *, seed: int | None = No
     return ReactProcessor(topology, service, partial(core.react, **options))
 
 
+class _Readers(dict[str, "Callable[[bytes | None, bytes | None], Event]"]):
+    """The readers by topic. Asked for another topic, it has the reason why its records cannot be used."""
+
+    def __missing__(self, topic: str) -> Callable[[bytes | None, bytes | None], Event]:
+        raise BadRecord("unknown_topic", f"this service reads {', '.join(self)}")
+
+
 class Processor:
     """What all services have in common: reading, routing, dead letters. Subclasses decide.
 
@@ -51,7 +58,7 @@ class Processor:
 
     def __init__(self, topology: Topology, service: Service) -> None:
         self.service = service
-        self._readers = {topic: EventReader(topology.topics[topic].events).read for topic in service.consumes}
+        self._readers = _Readers({topic: EventReader(topology.topics[topic].events).read for topic in service.consumes})
         self._topic_of = topology.topic_of
 
     def process(self, records: Iterable[Record]) -> Batch:
@@ -62,11 +69,11 @@ class Processor:
         for record in records:
             offsets[Partition(record.topic, record.partition)] = record.offset + 1
             try:
-                event = readers[record.topic](record.key, record.value)
+                outcomes = decide(record, readers[record.topic](record.key, record.value))
             except BadRecord as bad:
-                batch.dead_letters.append(self._dead_letter(record, bad))
+                batch.dead_letters.append(self.dead_letter(record, bad))
                 continue
-            for outcome in decide(record, event):
+            for outcome in outcomes:
                 topic = topic_of[outcome.event_type]
                 message = (outcome.order_id.encode(), encode(outcome))
                 if topic in events:
@@ -88,13 +95,8 @@ class Processor:
     def forget(self, partition: int) -> None:
         """Drop a partition's state: another instance has it."""
 
-    def _decide(self, record: Record, event: Event) -> tuple[Event, ...]:
-        raise NotImplementedError  # every processor is one of the two below
-
-    def _finish(self, batch: Batch) -> None:
-        """Add to the batch what is known only after its last record."""
-
-    def _dead_letter(self, record: Record, bad: BadRecord) -> DeadLetter:
+    def dead_letter(self, record: Record, bad: BadRecord) -> DeadLetter:
+        """What is left of a record that the service cannot use."""
         headers = headers_for(
             bad,
             service=self.service.name,
@@ -105,6 +107,13 @@ class Processor:
             original=record.headers,
         )
         return DeadLetter(record.key, record.value, headers)
+
+    def _decide(self, record: Record, event: Event) -> tuple[Event, ...]:
+        """What follows from an event. It may find, too, that the record is a `BadRecord`."""
+        raise NotImplementedError  # every processor is one of the two below
+
+    def _finish(self, batch: Batch) -> None:
+        """Add to the batch what is known only after its last record."""
 
 
 class ReactProcessor(Processor):

@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 import msgspec
 
 from shopstream.errors import ClusterError, UsageError
-from shopstream.runtime.process import EXIT_FENCED, Task
+from shopstream.runtime.process import EXIT_FENCED, WATCHDOG, Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -51,6 +51,11 @@ class Supervisor:
         for child in self._children:
             if child.is_source:
                 child.start()
+
+    @property
+    def patience(self) -> float:
+        """Seconds, longer than what mends itself takes: an order without an outcome has lost it by then."""
+        return WATCHDOG + 45.0
 
     @property
     def ready(self) -> bool:
