@@ -1,14 +1,20 @@
-"""Writes what is derived from the code: docs/cli.md and tests/golden/acls.txt. `tests/test_generated.py` compares."""
+"""Writes what is derived from the code: docs/cli.md, docs/test-events and tests/golden/acls.txt.
+
+`tests/test_generated.py` compares.
+"""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 from click.testing import CliRunner
 
+from shopstream import topology
 from shopstream.cli.main import COMMANDS, cli
+from shopstream.lambdas.samples import sample_events
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +28,10 @@ def render() -> dict[Path, str]:
     return {
         ROOT / "docs" / "cli.md": _cli_reference(),
         ROOT / "tests" / "golden" / "acls.txt": _output("topology", "acls"),
+        **{
+            ROOT / "docs" / "test-events" / f"{name}.json": json.dumps(event, indent=2) + "\n"
+            for name, event in sample_events(topology.load()).items()
+        },
     }
 
 
@@ -48,4 +58,5 @@ def _output(*arguments: str) -> str:
 
 if __name__ == "__main__":
     for path, text in render().items():
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
