@@ -4,10 +4,13 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+AWS    := $(VENV)/.ready-aws
 DEV    := $(VENV)/.ready-dev
+# checkov pins so much that it gets an environment of its own.
+CHECKOV := .venv-checkov/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast check format bench clean
+.PHONY: help demo lambda zips test test-fast test-infra check check-infra format bench clean
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -15,17 +18,29 @@ help: ## Show this list.
 demo: $(READY) ## Start a real Kafka, run some thousand orders through the shop, prove the outcome.
 	@$(BIN)/shopstream demo
 
+lambda: $(AWS) ## The same with the services as Lambda functions, 2,000 orders (needs CPython 3.13 on x86_64 Linux).
+	@$(BIN)/shopstream run --on lambda --orders 2000
+
+zips: $(READY) ## Build the Lambda functions' zips into build/lambdas.
+	@$(BIN)/python scripts/build_zips.py
+
 test: $(DEV) ## Pass all tests, on the real Kafka too.
 	$(BIN)/python -m pytest -m "not infra"
 
 test-fast: $(DEV) ## Pass the tests that need no Kafka.
 	$(BIN)/python -m pytest -m "not kafka and not infra"
 
+test-infra: check-infra ## Pass the tests of the deployment (needs terraform 1.11 and CPython 3.13, no account).
+	$(BIN)/python -m pytest -m infra
+
 check: $(DEV) ## Format, lint, types, topology.
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/shopstream topology check
+
+check-infra: $(DEV) $(CHECKOV) ## Format, validity and tests of the Terraform, and checkov's rules.
+	@scripts/check_infra.sh
 
 format: $(DEV) ## Put the code into shape.
 	$(BIN)/ruff check --fix --exit-zero --quiet
@@ -37,7 +52,7 @@ bench: $(DEV) ## Measure: start of the cluster, and the audit.
 
 clean: ## Remove what this Makefile made: the virtual environment and caches. Stops the local cluster first.
 	-@test ! -x $(BIN)/shopstream || $(BIN)/shopstream down --wipe
-	rm -rf $(VENV) .shopstream .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-checkov build .shopstream .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # Plain venv and pip: nothing has to be installed by hand. Every download is checked against its hash.
 $(VENV)/bin/python:
@@ -52,7 +67,18 @@ $(READY): requirements.txt pyproject.toml | $(VENV)/bin/python
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
 	@touch $@
 
+$(AWS): requirements-aws.txt $(READY)
+	@echo "installing what requirements-aws.txt pins"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-aws.txt
+	@touch $@
+
 $(DEV): requirements-dev.txt $(READY)
 	@echo "installing what requirements-dev.txt pins"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@ $(AWS)  # it holds the other too
+
+$(CHECKOV): requirements-checkov.txt
+	@echo "installing what requirements-checkov.txt pins"
+	@$(PYTHON) -m venv $(@D)
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-checkov.txt
 	@touch $@

@@ -22,6 +22,7 @@ COMMANDS = {
     "run": ("shopstream.cli.run:run", "Send orders through the shop, and audit the outcome."),
     "demo": ("shopstream.cli.run:demo", "Start everything, run some thousand orders, show the report."),
     "audit": ("shopstream.cli.audit:audit", "Prove from the topics that every order had exactly one outcome."),
+    "lambda": ("shopstream.cli.lambdas:lambdas", "Lambda functions on this machine, fed from Kafka as AWS does it."),
     "topology": ("shopstream.cli.topology:topology", "Topics, services, users and ACLs, as topology.yaml has them."),
 }
 

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from shopstream.runs import Guarantee, Run
+    from shopstream.run.fleet import MakeFleet
+    from shopstream.runs import Guarantee, Platform, Run
     from shopstream.topology import Topology
 
 _SHOP_RATE = 10.0  # orders a second on the shop's clock where no --rate says otherwise
@@ -55,11 +56,28 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print the verdict 
     help="Instances of each service.",
 )
 @click.option(
+    "--on",
+    "platform",
+    type=click.Choice(["worker", "lambda"]),
+    default="worker",
+    show_default=True,
+    help="What runs the services: worker processes, or the Lambda zips behind a local event source mapping.",
+)
+@click.option(
     "--guarantee",
     type=click.Choice(["exactly-once", "at-least-once"]),
-    default="exactly-once",
-    show_default=True,
-    help="With Kafka transactions, or without.",
+    help="With Kafka transactions, or without [exactly-once; on lambda at-least-once, the only one there].",
+)
+@click.option(
+    "--faults",
+    metavar="KIND=SHARE,…",
+    help="On lambda: `redeliver`, `fail` or `crash` for a share (0 to 1) of the batches, and `restart=SECONDS`.",
+)
+@click.option(
+    "--zips",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="On lambda: run these zips as they are [built from the checkout].",
 )
 @click.option(
     "--cluster",
@@ -77,7 +95,10 @@ def run(
     run_id: str | None,
     start: str | None,
     workers: int,
-    guarantee: Guarantee,
+    platform: Platform,
+    guarantee: Guarantee | None,
+    faults: str | None,
+    zips: Path | None,
     cluster: Path | None,
     topology_file: Path | None,
     as_json: bool,
@@ -93,6 +114,10 @@ def run(
     name = run_id or f"run-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     if not valid_run_id(name):
         raise UsageError(f"--run-id {name!r}: use up to 64 of a-z, 0-9, '.', '_', '-', a letter or digit at both ends")
+    if platform == "lambda" and guarantee == "exactly-once":
+        raise UsageError("--guarantee exactly-once needs --on worker: an event source mapping delivers at least once")
+    if platform == "worker" and (faults or zips):
+        raise UsageError("--faults and --zips need --on lambda; to see a worker fail, kill -9 one of those in run.json")
     shop = load(topology_file)
     wanted = Run(
         run_id=name,
@@ -100,9 +125,26 @@ def run(
         seed=seed,
         start=_time(start) if start else datetime.now(UTC).replace(microsecond=0),
         shop_rate=rate or _SHOP_RATE,
-        guarantee=guarantee,
+        guarantee=guarantee or ("at-least-once" if platform == "lambda" else "exactly-once"),
+        platform=platform,
     )
-    return _carry_out(wanted, shop, cluster, workers=workers, rate=rate, topology_file=topology_file, as_json=as_json)
+    make_fleet = None
+    if platform == "lambda":
+        if topology_file and not zips:
+            raise UsageError("--topology needs --zips on lambda: the topology is in the zips")
+        from shopstream.cli.on_lambda import make_lambdas
+
+        make_fleet = make_lambdas(zips, faults, lambda text: click.echo(text, err=True))
+    return _carry_out(
+        wanted,
+        shop,
+        cluster,
+        workers=workers,
+        rate=rate,
+        topology_file=topology_file,
+        as_json=as_json,
+        make_fleet=make_fleet,
+    )
 
 
 @click.command()
@@ -159,12 +201,14 @@ def _carry_out(
     rate: float | None = None,
     topology_file: Path | None = None,
     as_json: bool = False,
+    make_fleet: MakeFleet | None = None,
 ) -> int:
     """Run and report. Returns the exit code."""
     from rich.console import Console
 
     from shopstream.audit.report import render_report
     from shopstream.run import Plan, Runner
+    from shopstream.run.fleet import make_workers
     from shopstream.run.watching import LiveWatcher, PlainWatcher
 
     news = Console(stderr=True)
@@ -173,7 +217,7 @@ def _carry_out(
         watcher = LiveWatcher(news, shop, wanted.orders) if news.is_terminal else PlainWatcher(sys.stderr, shop)
         try:
             with watcher:
-                result = Runner(plan, shop, watcher).run()
+                result = Runner(plan, shop, watcher, make_fleet or make_workers).run()
         except KeyboardInterrupt:
             click.echo(_how_to_finish(wanted, rate, workers, cluster, topology_file), err=True)
             raise
@@ -216,7 +260,8 @@ def _how_to_finish(
     wanted: Run, rate: float | None, workers: int, cluster: Path | None, topology_file: Path | None
 ) -> str:
     words = [_own_name(), "run", "--orders", wanted.orders, "--run-id", wanted.run_id, "--seed", wanted.seed]
-    words += ["--start", wanted.start.isoformat(), "--guarantee", wanted.guarantee, "--workers", workers]
+    words += ["--start", wanted.start.isoformat(), "--on", wanted.platform, "--guarantee", wanted.guarantee]
+    words += ["--workers", workers] if wanted.platform == "worker" else []
     for option, value in (("--rate", rate), ("--cluster", cluster), ("--topology", topology_file)):
         words += [option, value] if value is not None else []
     return f"\nTo finish this run later:\n  {shlex.join(map(str, words))}"

@@ -1,0 +1,427 @@
+"""On a real Kafka, through the real runtime client: every record reaches its function, in order, whatever happens."""
+
+import json
+import os
+import re
+import signal
+import time
+import uuid
+from datetime import UTC, datetime
+
+import pytest
+from confluent_kafka import ConsumerGroupTopicPartitions as Group
+from confluent_kafka import KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import (
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    NewTopic,
+    ResourcePatternType,
+    ResourceType,
+)
+
+from shopstream.cluster import certificates
+from shopstream.lambdas.connection import NO_CONNECTION, NO_TOPIC, NOT_AUTHENTICATED, NOT_AUTHORIZED, SERVER_NOT_TRUSTED
+from shopstream.lambdas.host import LambdaHost
+from shopstream.lambdas.model import Faults, FunctionConfig, MappingConfig, Provisioned
+from shopstream.settings import ClientSettings
+from tests.lambda_world import gone, runtime, until, zipped
+
+pytestmark = [pytest.mark.kafka, pytest.mark.infra]
+
+APP = """
+    import base64, json, os, time
+
+    def places(event):
+        for name, records in event["records"].items():
+            for record in records:
+                yield name, record["offset"], record
+
+    def note(event, context):
+        for name, offset, record in places(event):
+            print("GOT", name, offset, base64.b64decode(record["value"]).decode())
+
+    def poison(event, context):
+        note(event, context)
+        if not os.path.exists(os.environ["MENDED"]):
+            raise ValueError("not yet")
+
+    def slow_once(event, context):
+        if os.path.exists(os.environ["MENDED"]):
+            return note(event, context)
+        open(os.environ["MENDED"], "w").close()
+        time.sleep(60)
+
+    def linger(event, context):
+        time.sleep(0.3)
+        note(event, context)
+
+    def some(event, context):
+        note(event, context)
+        bad = [{"partition": name, "offset": offset} for name, offset, r in places(event) if offset % 7 == 3]
+        return {"batchItemFailures": [{"itemIdentifier": each} for each in bad]}
+
+    def shape(event, context):
+        print("EVENT " + json.dumps(event))
+"""
+
+
+class Secrets:
+    """What a mapping names, in memory: it can be corrupted and corrected."""
+
+    def __init__(self, settings):
+        self.user = {"username": settings.username, "password": settings.password.reveal()}
+        self.ca = {"certificate": settings.ca.read_text()}
+
+    def get(self, reference):
+        return dict(getattr(self, reference))
+
+
+class World:
+    """A topic of its own, and functions that note what they get in their logs."""
+
+    def __init__(self, cluster, tmp_path):
+        self.cluster = cluster
+        self.topic = f"l{uuid.uuid4().hex[:8]}"
+        self.home = tmp_path
+        self.mended = tmp_path / "mended"
+        self.admin_settings = ClientSettings.from_properties(cluster.properties(cluster.topology.user_of("admin")))
+        self.user = ClientSettings.from_properties(cluster.properties("payment_processor"))
+        self.secrets = Secrets(self.user)
+        self.admin = AdminClient(self.admin_settings.to_librdkafka())
+        self.producer = Producer({**self.admin_settings.to_librdkafka(), "linger.ms": 1})
+        self.code = zipped(tmp_path / "app.zip", app=APP)
+        self.sent = []
+        self.told = []
+        self.group = f"{self.topic}.group"
+
+    def create(self, partitions=3):
+        for future in self.admin.create_topics([NewTopic(self.topic, partitions, 1)]).values():
+            future.result()
+
+    def allow(self):
+        literal, allow = ResourcePatternType.LITERAL, AclPermissionType.ALLOW
+        user = f"User:{self.user.username}"
+        bindings = [
+            AclBinding(kind, name, literal, user, "*", AclOperation.READ, allow)
+            for kind, name in ((ResourceType.TOPIC, self.topic), (ResourceType.GROUP, self.group))
+        ]
+        for future in self.admin.create_acls(bindings).values():
+            future.result()
+
+    def send(self, count, partitions=3):
+        for _ in range(count):
+            number = len(self.sent)
+            self.sent.append(str(number))
+            self.producer.produce(self.topic, str(number).encode(), partition=number % partitions)
+            if number % 1000 == 0:
+                self.producer.poll(0)
+        assert self.producer.flush(30) == 0
+
+    def host(self, handler, *, timeout=30, **options):
+        changes = options.pop("mapping", {})
+        function = FunctionConfig("fn", self.code, f"app.{handler}", timeout, environment={"MENDED": str(self.mended)})
+        fields = {
+            "uuid": "u",
+            "function": "fn",
+            "topic": self.topic,
+            "bootstrap_servers": tuple(self.user.bootstrap_servers.split(",")),
+            "group": self.group,
+            "auth_secret": "user",
+            "ca_secret": "ca",
+            "window": 0.05,
+            **changes,
+        }
+        return LambdaHost(
+            [function],
+            [MappingConfig(**fields)],
+            secrets=self.secrets,
+            runtime=runtime(),
+            home=self.home,
+            tell=self.told.append,
+            **options,
+        )
+
+    @property
+    def got(self):
+        """What the function noted: partition, offset, value."""
+        log = self.home / "logs" / "fn.log"
+        text = log.read_text() if log.exists() else ""
+        return [
+            (name, int(at), value) for name, at, value in re.findall(r"^GOT \S+-(\d+) (\d+) (\d+)$", text, re.MULTILINE)
+        ]
+
+    def all_seen(self):
+        return {value for *_, value in self.got} >= set(self.sent)
+
+    def committed(self):
+        wanted = [Group(self.group, [TopicPartition(self.topic, n) for n in range(3)])]
+        (future,) = self.admin.list_consumer_group_offsets(wanted, request_timeout=5).values()
+        try:
+            return sum(max(0, place.offset) for place in future.result().topic_partitions)
+        except KafkaException:  # a broker that has just come back has not loaded its groups
+            return -1
+
+    def everything_is_there_and_in_order(self):
+        until(self.all_seen, "every record has been seen")
+        until(lambda: self.committed() == len(self.sent), "every offset is committed")
+        first_seen = {}
+        for place, (partition, offset, _) in enumerate(self.got):
+            first_seen.setdefault((partition, offset), place)
+        for partition in {partition for partition, _ in first_seen}:
+            order = [offset for (number, offset) in first_seen if number == partition]
+            assert order == sorted(order), f"partition {partition}"
+
+
+@pytest.fixture
+def world(cluster, tmp_path):
+    world = World(cluster, tmp_path)
+    world.create()
+    world.allow()
+    return world
+
+
+def counts(host):
+    return host.counts()["u"]
+
+
+@pytest.mark.parametrize("protocol", ["classic", "consumer"])
+def test_every_record_once_and_in_order_when_nothing_goes_wrong(world, protocol):
+    world.send(700)
+    with world.host("note", group_protocol=protocol) as host:
+        until(lambda: host.ready, "the poller has its partitions")
+        world.send(700)
+        world.everything_is_there_and_in_order()
+        (pid,) = host.processes()["fn"]
+        assert counts(host).last_result == "OK"
+        until(lambda: counts(host).lag == 0, "the lag is known to be gone")
+        assert counts(host).delivered == 1400
+    assert sorted(int(value) for *_, value in world.got) == list(range(1400))
+    assert gone(pid)
+    assert world.told == []
+
+
+def test_the_event_is_awss(world):
+    headers = [("trace", b"\x01\xff"), ("none", None)]
+    world.producer.produce(world.topic, b'{"a": 1}', b"key", partition=1, headers=headers, timestamp=1_700_000_000_123)
+    world.producer.produce(world.topic, None, None, partition=1, timestamp=1_700_000_000_124)
+    world.producer.flush(30)
+    with world.host("shape") as host:
+        until(lambda: counts(host).delivered == 2, "both are delivered")
+        log = host.log("fn").read_text()
+    event = json.loads(re.search(r"^EVENT (.*)$", log, re.MULTILINE)[1])
+    place = {"topic": world.topic, "partition": 1, "timestampType": "CREATE_TIME"}
+    assert event == {
+        "eventSource": "aws:SelfManagedKafka",
+        "bootstrapServers": world.user.bootstrap_servers,
+        "records": {
+            f"{world.topic}-1": [
+                {
+                    **place,
+                    "offset": 0,
+                    "timestamp": 1_700_000_000_123,
+                    "key": "a2V5",
+                    "value": "eyJhIjogMX0=",
+                    "headers": [{"trace": [1, -1]}, {"none": None}],
+                },
+                {**place, "offset": 1, "timestamp": 1_700_000_000_124, "headers": []},
+            ]
+        },
+    }
+
+
+def test_a_failing_batch_is_retried_until_it_succeeds(world):
+    world.send(30)
+    with world.host("poison") as host:
+        until(lambda: counts(host).retries >= 2, "it is retried")
+        assert counts(host).last_result == "PROBLEM: Function call failed"
+        assert world.committed() == 0
+        world.mended.touch()
+        world.everything_is_there_and_in_order()
+        assert counts(host).discarded == 0
+
+
+def test_a_time_out_costs_the_environment_and_no_record(world):
+    world.send(30)
+    with world.host("slow_once", timeout=1):
+        world.everything_is_there_and_in_order()
+    assert "Task timed out after 1.00 seconds" in (world.home / "logs" / "fn.log").read_text()
+
+
+def test_a_killed_environment_loses_nothing(world):
+    world.send(30)
+    with world.host("linger", mapping={"batch_size": 10}) as host:
+        (pid,) = until(lambda: host.processes()["fn"], "it runs")
+        os.kill(pid, signal.SIGKILL)
+        world.everything_is_there_and_in_order()
+        assert counts(host).failures == 1
+
+
+def test_restarted_pollers_lose_nothing(world):
+    with world.host("note", mapping={"batch_size": 20, "window": 0}) as host:
+        until(lambda: host.ready, "the poller has its partitions")
+        for _ in range(4):
+            world.send(300)
+            host.restart_pollers()
+        world.everything_is_there_and_in_order()
+
+
+def test_faults_redeliver_and_lose_nothing(world):
+    world.send(300)
+    faults = Faults(redeliver=0.5, fail=0.3, crash=0.2, seed=7)
+    with world.host("note", mapping={"batch_size": 20}, faults=faults) as host:
+        world.everything_is_there_and_in_order()
+        done = counts(host)
+    assert done.redelivered > 0 < done.failures
+    assert done.delivered - done.redelivered == 300
+
+
+def test_a_stopped_host_goes_on_where_it_was(world):
+    world.send(300)
+    for _ in range(2):
+        with world.host("note"):
+            world.everything_is_there_and_in_order()
+        world.send(30)
+    with world.host("note"):
+        world.everything_is_there_and_in_order()
+    assert len(world.got) == len(world.sent)
+
+
+def test_two_pollers_share_the_partitions(world):
+    world.send(30)
+    with world.host("note", mapping={"provisioned": Provisioned(2, 2)}, most_pollers=2) as host:
+        until(lambda: host.ready, "all partitions have a poller")
+        pollers = host._mappings["u"]._pollers
+        until(lambda: all(poller.assignment for poller in pollers) and host.ready, "both have some")
+        first, second = (poller.assignment for poller in pollers)
+        assert not first & second
+        world.send(300)
+        world.everything_is_there_and_in_order()
+
+
+def test_pollers_are_added_when_records_wait(world):
+    """And the rebalances in the middle of failing batches lose nothing."""
+    world.send(600)
+    with world.host("poison", mapping={"provisioned": Provisioned(1, 3), "batch_size": 10}) as host:
+        until(lambda: counts(host).pollers == 3, "the lag brings more pollers")
+        pollers = host._mappings["u"]._pollers
+        until(lambda: sorted(len(poller.assignment) for poller in pollers) == [1, 1, 1], "each has a partition")
+        world.mended.touch()
+        world.everything_is_there_and_in_order()
+
+
+def test_partial_answers_and_retry_limits_in_provisioned_mode(world):
+    world.send(60)
+    mapping = {
+        "provisioned": Provisioned(1, 1),
+        "report_batch_item_failures": True,
+        "maximum_retry_attempts": 1,
+    }
+    with world.host("some", mapping=mapping) as host:
+        until(lambda: world.committed() == 60, "everything is committed")
+        assert counts(host).discarded == len([n for n in range(20) if n % 7 == 3]) * 3
+    times = {place: [at for _, at, value in world.got].count(place) for place in (2, 3)}
+    assert times == {2: 3, 3: 6}
+    assert any("RetryAttemptsExhausted" in line for line in world.told)
+
+
+def test_the_latest_position_leaves_out_what_was_there(world):
+    world.send(3)
+    with world.host("note", mapping={"starting_position": "LATEST"}) as host:
+        until(lambda: host.ready, "the poller has its partitions")
+        until(lambda: world.send(3) or world.got, "what is sent later comes")  # nothing tells when it has begun to read
+    assert not {value for *_, value in world.got} & {"0", "1", "2"}
+
+
+def test_a_position_in_time_leaves_out_what_was_before(world):
+    world.send(3)
+    middle = int(time.time() * 1000) + 1
+    until(lambda: time.time() * 1000 > middle, "the clock has moved on")
+    world.send(3)
+    with world.host("note", mapping={"starting_position": "AT_TIMESTAMP", "starting_timestamp": middle}) as host:
+        until(lambda: counts(host).delivered >= 3, "those since then come")
+    assert {value for *_, value in world.got} == {"3", "4", "5"}
+
+
+def test_a_wrong_password_is_told_and_corrected(world):
+    world.send(3)
+    right = world.secrets.user
+    world.secrets.user = {**right, "password": "wrong"}
+    with world.host("note") as host:
+        until(lambda: counts(host).last_result == NOT_AUTHENTICATED, "it is refused")
+        assert not host.ready
+        assert any(NOT_AUTHENTICATED in line for line in world.told)
+        world.secrets.user = right
+        world.everything_is_there_and_in_order()
+        until(lambda: counts(host).last_result == "OK", "it is well")
+    assert not any(right["password"] in line or "wrong" in line for line in world.told)
+
+
+def test_an_authority_that_did_not_sign_is_told(world, tmp_path):
+    (tmp_path / "tls").mkdir()
+    certificates.ensure(tmp_path / "tls", 1, datetime.now(UTC))
+    right = world.secrets.ca
+    world.secrets.ca = {"certificate": (tmp_path / "tls" / "ca.pem").read_text()}
+    world.send(3)
+    with world.host("note") as host:
+        until(lambda: counts(host).last_result == SERVER_NOT_TRUSTED, "the server is not trusted")
+        world.secrets.ca = right
+        world.everything_is_there_and_in_order()
+
+
+def test_a_missing_permission_is_told_and_granted(cluster, tmp_path):
+    world = World(cluster, tmp_path)
+    world.create()
+    world.send(3)
+    with world.host("note") as host:
+        until(lambda: counts(host).last_result == NOT_AUTHORIZED, "it is not authorized")
+        world.allow()
+        world.everything_is_there_and_in_order()
+
+
+def test_a_missing_topic_is_told_and_created(cluster, tmp_path):
+    world = World(cluster, tmp_path)
+    world.allow()
+    with world.host("note") as host:
+        until(lambda: counts(host).last_result == NO_TOPIC, "there is no topic")
+        world.create()
+        world.send(3)
+        world.everything_is_there_and_in_order()
+
+
+def test_a_function_can_be_invoked_by_hand(world):
+    with world.host("shape", mapping={"enabled": False}) as host:
+        done = host.invoke("fn", b'{"by": "hand"}', request_id="mine")
+        assert (done.error, done.request_id, done.payload) == (None, "mine", b"null")
+        assert (counts(host).state, host.ready) == ("Disabled", True)
+
+
+def test_a_broker_that_was_away_is_waited_for(spare_cluster, tmp_path):
+    world = World(spare_cluster, tmp_path)
+    world.create()
+    world.allow()
+    world.send(30)
+    with world.host("note") as host:
+        until(world.all_seen, "every record has been seen")
+        spare_cluster.kill_broker(spare_cluster.status().brokers[0].id)
+        try:
+            until(lambda: counts(host).last_result == NO_CONNECTION, "it is noticed")
+        finally:
+            spare_cluster.up()
+        world.send(30)
+        world.everything_is_there_and_in_order()
+        until(lambda: counts(host).last_result == "OK", "it is well")
+
+
+def test_stopping_does_not_wait_for_ever(world):
+    world.send(3)
+    host = world.host("slow_once", timeout=60)
+    host.start()
+    until(world.mended.exists, "the function is at work")
+    (pid,) = host.processes()["fn"]
+    begun = time.monotonic()
+    host.stop(patience=0.2)
+    assert time.monotonic() - begun < 20
+    assert gone(pid)
+    assert world.committed() == 0

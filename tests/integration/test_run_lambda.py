@@ -1,0 +1,95 @@
+"""The shop as Lambda functions, from the zips, on a real Kafka: one outcome an order, whatever is delivered again."""
+
+import json
+import os
+import signal
+from collections import Counter
+
+import pytest
+
+from shopstream.cli.on_lambda import build_zips
+from tests.integration.shop import Shop
+
+pytestmark = [pytest.mark.kafka, pytest.mark.infra, pytest.mark.timeout(600)]
+
+WITHIN = 400  # seconds; the DynamoDB of the stand-in takes about 100 updates a second
+
+
+@pytest.fixture(scope="module")
+def zips():
+    return build_zips(print)
+
+
+@pytest.fixture(scope="module")
+def shop(new_cluster, zips):
+    cluster = new_cluster()
+    cluster.up()
+    return Shop(cluster)
+
+
+@pytest.fixture
+def run(shop, zips):
+    def carry_out(*arguments, **expected):
+        return shop.verdict("run", "--on", "lambda", "--zips", zips, *arguments, within=WITHIN, **expected)
+
+    return carry_out
+
+
+def test_every_order_has_one_outcome(shop, run):
+    verdict = run("--orders", 400, "--run-id", "plain")
+    assert (verdict["ok"], verdict["orders"], verdict["pending"], verdict["anomalies"]) == (True, 400, 0, {})
+    assert verdict["guarantee"] == "at-least-once"
+
+
+def test_a_run_id_is_used_once(run, shop):
+    once = ("run", "--on", "lambda", "--orders", 400, "--run-id", "plain")
+    assert "run 'plain' is on this cluster already" in shop.run(*once, expect=2).stderr
+
+
+def test_workers_do_not_go_on_where_functions_were(run, shop):
+    refused = shop.run("run", "--orders", 5, expect=2)
+    assert "go on with --on lambda, or begin afresh" in refused.stderr
+
+
+def test_every_batch_twice_and_lost_answers_crashes_and_new_pollers_on_top_change_no_outcome(shop, run):
+    faults = "redeliver=1,fail=0.2,crash=0.05,restart=20"
+    verdict = run("--orders", 300, "--run-id", "troubled", "--faults", faults)
+    assert (verdict["ok"], verdict["orders"], verdict["pending"], verdict["anomalies"]) == (True, 300, 0, {})
+    ours = [record for record in shop.records("notifications") if record.key().startswith(b"troubled-")]
+    values = {}
+    for record in ours:
+        values.setdefault(record.key(), set()).add(record.value())
+    assert len(values) == 300
+    assert {len(different) for different in values.values()} == {1}
+    # At least every order's own notification came twice: whatever led to it was delivered twice.
+    assert min(Counter(record.key() for record in ours).values()) >= 2
+
+
+def test_a_run_that_was_killed_is_finished_by_its_successor_though_the_table_is_gone(shop, run, zips):
+    arguments = ("--orders", 400, "--run-id", "killed", "--start", "2026-11-27T08:00:00Z", "--on", "lambda")
+    before = shop.end_of("notifications")
+    with shop.running(*arguments, "--zips", zips) as process:
+        shop.wait(lambda: shop.end_of("notifications") > before + 20, "nothing flows", timeout=120)
+        functions = shop.pids.values()
+        os.kill(process.pid, signal.SIGKILL)
+        shop.wait(lambda: not any(map(alive, functions)), "functions live on")
+    verdict = run(*arguments)
+    assert (verdict["ok"], verdict["orders"], verdict["pending"], verdict["anomalies"]) == (True, 400, 0, {})
+
+
+def test_what_was_placed_by_hand_is_answered_too(shop, zips, tmp_path):
+    event = tmp_path / "event.json"
+    event.write_text(json.dumps({"orders": 3, "id": "by-hand"}), encoding="utf-8")
+    invoke = ("lambda", "invoke", "order_generator", "--zips", zips, "--event", event)
+    answer = json.loads(shop.run(*invoke).stdout)
+    assert (answer["run_id"], answer["orders"]) == ("by-hand", 3)
+    placed = {record.key() for record in shop.records("order_placed")}
+    assert {b"by-hand-00000000", b"by-hand-00000001", b"by-hand-00000002"} <= placed
+
+
+def alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
