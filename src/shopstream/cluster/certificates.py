@@ -54,6 +54,32 @@ def ensure(tls: Path, nodes: int, now: datetime) -> bool:
     return True
 
 
+def new_key() -> str:
+    """A new private key (PEM, without a passphrase) for an authority that is kept."""
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode("ascii")
+
+
+def authority_certificate(subject: str, key: str, now: datetime) -> str:
+    """The certificate (PEM) of an authority, signed by itself.
+
+    Args:
+        subject: Its name, as RFC 4514 writes it.
+        key: Its private key, as `new_key` makes it.
+        now: The time, with its zone.
+    """
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+    from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+
+    private = load_pem_private_key(key.encode("ascii"), None)
+    if not isinstance(private, EllipticCurvePrivateKey):
+        raise TypeError(f"an elliptic curve key is expected, not {type(private).__name__}")
+    return _certificate(subject, private, None, private, now).public_bytes(Encoding.PEM).decode("ascii")
+
+
 def _expiry(path: Path) -> datetime:
     try:
         return datetime.fromisoformat(path.read_text(encoding="ascii").strip())

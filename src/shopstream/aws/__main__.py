@@ -1,0 +1,242 @@
+"""`python -m shopstream.aws`: deploy, confirm, leftovers, destroy. The scripts in scripts/ call it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+from botocore.exceptions import BotoCoreError, ClientError
+
+from shopstream.errors import DeploymentError, ShopstreamError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from shopstream.aws.assembly import Assembly
+
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+_HELP = {"help_option_names": ["-h", "--help"]}
+
+
+def _common(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that every command has."""
+    for option in reversed(
+        (
+            click.option("--name", default="shopstream", envvar="TF_VAR_name", show_default=True,
+                         help="The deployment's name."),
+            click.option("--region", default="us-east-1", envvar="TF_VAR_region", show_default=True,
+                         help="The AWS region."),
+            click.option("--topology", "topology_file", metavar="FILE", help="Instead of the project's topology.yaml."),
+            click.option("--directory", metavar="DIR", help="Terraform's root module, instead of infra/terraform."),
+            click.option("--state", metavar="FILE", help="Terraform's local state, instead of DIR/terraform.tfstate."),
+            click.option("--backend-config", "backend", multiple=True, metavar="KEY=VALUE",
+                         help="For terraform init, where the state lies in a bucket; repeatable."),
+            click.option("--json", "as_json", is_flag=True, help="Print the result as JSON; the rest goes to stderr."),
+        )
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+@click.group(context_settings=_HELP)
+def cli() -> None:
+    """The deployment on AWS: bring it up, look at it, take it down."""
+
+
+@cli.command(context_settings=_HELP)
+@_common
+@click.option("--admin-cidr", metavar="CIDR", help="The network that SSH is open to. Needed the first time.")
+@click.option("--ssh-public-key", metavar="FILE", help="The public key that logs in. Needed the first time.")
+@click.option("--access", type=click.Choice(["public", "bastion"]), help="How hosts are reached; first public.")
+@click.option(
+    "--enable-mappings/--disable-mappings",
+    "mappings",
+    default=None,
+    help="Whether Lambda polls Kafka. Enable it when the brokers have been verified; at first it does not.",
+)
+@click.option("--var", "pairs", multiple=True, metavar="NAME=VALUE", help="Any other Terraform variable; repeatable.")
+@click.option("--rotate", multiple=True, metavar="USER|all", help="Give a Kafka user a new password; repeatable.")
+@click.option("--zips", metavar="DIR", help="Where the functions' zips are, instead of build/lambdas.")
+@click.option("--skip-zips", is_flag=True, help="Do not build the zips; take those that are there.")
+@click.option("--plan-only", is_flag=True, help="Show what would be done and what it costs; change nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def deploy(
+    admin_cidr: str | None, ssh_public_key: str | None, access: str | None, mappings: bool | None,
+    pairs: tuple[str, ...], rotate: tuple[str, ...], zips: str | None, skip_zips: bool, plan_only: bool, yes: bool,
+    as_json: bool, **where: Any,
+) -> None:  # fmt: skip
+    """Bring it up, or bring it to what has changed, and check what AWS reports.
+
+    Options are remembered: a second call needs none. Exit 1 when something is missing or different.
+    """
+    from shopstream.aws import assembly, showing
+    from shopstream.aws.settings import parse_variables
+
+    given = parse_variables(pairs)
+    if admin_cidr:
+        given["admin_cidr"] = admin_cidr
+    if ssh_public_key:
+        given["ssh_public_key"] = assembly.read_public_key(ssh_public_key)
+    if access:
+        given["access"] = access
+    if mappings is not None:
+        given["event_source_mappings_enabled"] = "true" if mappings else "false"
+    if not (yes or plan_only or _terminal()):
+        raise UsageError("this spends money: say --yes, or call it on a terminal, where it asks")
+    with assembly.gather(**where, zips=zips, given=given, tell=_tell) as parts:
+        if not skip_zips:
+            assembly.build_zips(_tell)
+        deployer = parts.deployer(agree=lambda text: _agree(text, yes), variables=given, rotate=rotate)
+        lines = deployer.run(plan_only=plan_only)
+    if plan_only:
+        return
+    if as_json:
+        _json({"ok": all(line.ok for line in lines), "checks": [line._asdict() for line in lines]})
+    else:
+        _say(showing.checklist(lines))
+    _fail_unless(all(line.ok for line in lines), "AWS does not report what was deployed: see the lines above")
+
+
+@cli.command(context_settings=_HELP)
+@_common
+@click.option("--zips", metavar="DIR", help="Where the functions' zips are, instead of build/lambdas.")
+def confirm(zips: str | None, as_json: bool, **where: Any) -> None:
+    """Check what is there, as AWS itself reports it. Exit 1 when something is missing or different."""
+    from shopstream.aws import assembly, showing
+
+    with assembly.gather(**where, zips=zips, tell=_tell) as parts:
+        lines = parts.confirm()
+    if as_json:
+        _json({"ok": all(line.ok for line in lines), "checks": [line._asdict() for line in lines]})
+    else:
+        _say(showing.checklist(lines))
+    _fail_unless(all(line.ok for line in lines), "AWS does not report what was deployed: see the lines above")
+
+
+@cli.command(context_settings=_HELP)
+@_common
+def leftovers(as_json: bool, **where: Any) -> None:
+    """List everything of a deployment that is there, without Terraform. Exit 1 when there is something."""
+    from shopstream.aws import assembly
+    from shopstream.aws.leftovers import find
+
+    with assembly.gather(**where, tell=_tell) as parts:
+        found = find(parts.aws, parts.deployment)
+    _show_inventory(found, as_json, parts)
+    if found.left:
+        raise DeploymentError(f"{len(found.left)} things are there")
+    if found.unasked:
+        raise DeploymentError(f"{len(found.unasked)} kinds could not be asked, so nobody knows")
+
+
+@cli.command(context_settings=_HELP)
+@_common
+@click.option("--var", "pairs", multiple=True, metavar="NAME=VALUE", help="Any Terraform variable; repeatable.")
+@click.option(
+    "--wait-minutes",
+    type=click.FloatRange(min=0),
+    default=60.0,
+    show_default=True,
+    help="How long to wait for the network interfaces that Lambda made.",
+)
+@click.option("--dry-run", is_flag=True, help="Show what would be destroyed and what is there; change nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def destroy(pairs: tuple[str, ...], wait_minutes: float, dry_run: bool, yes: bool, as_json: bool, **where: Any) -> None:
+    """Take everything down, and list what is still there. Exit 1 when something is.
+
+    Interrupted at any point, a second call goes on.
+    """
+    from shopstream.aws import assembly
+    from shopstream.aws.destroy import explain
+    from shopstream.aws.settings import parse_variables
+
+    variables = parse_variables(pairs)
+    if not (yes or dry_run or _terminal()):
+        raise UsageError("this destroys a deployment: say --yes, or call it on a terminal, where it asks")
+    with assembly.gather(**where, tell=_tell) as parts:
+        if not (yes or dry_run):
+            deployment = parts.deployment
+            _tell(f"account {deployment.account}, region {deployment.region}: destroys {deployment.name} and its data")
+            if click.prompt("type the deployment's name to go on", err=True, default="", show_default=False) != (
+                deployment.name
+            ):
+                raise DeploymentError("nothing was destroyed: that was not the name")
+        destroyer = parts.destroyer(variables=variables, wait_s=wait_minutes * 60)
+        found = destroyer.dry_run() if dry_run else destroyer.run()
+        _show_inventory(found, as_json, parts)
+        if dry_run:
+            _fail_unless(not found.unasked, f"{len(found.unasked)} kinds could not be asked")
+            return
+        _tell(explain(found))
+        parts.settings.forget()
+
+
+def _show_inventory(found: Any, as_json: bool, parts: Assembly) -> None:
+    from shopstream.aws import showing
+
+    if as_json:
+        deployment = parts.deployment
+        _json({"deployment": deployment.name, "account": deployment.account, "region": deployment.region,
+               **found.as_dict()})  # fmt: skip
+    else:
+        _say(showing.inventory(found))
+
+
+def _tell(line: str) -> None:
+    click.echo(line, err=True)
+
+
+def _say(lines: Any) -> None:
+    for line in lines:
+        click.echo(line)
+
+
+def _json(data: Any) -> None:
+    click.echo(json.dumps(data, indent=2))
+
+
+def _terminal() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _agree(text: str, yes: bool) -> bool:
+    _tell(text)
+    return yes or click.confirm("go on?", err=True)
+
+
+def _fail_unless(ok: bool, text: str) -> None:
+    if not ok:
+        raise DeploymentError(text)
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Run the command line and exit: 0 good, 1 the check or the work failed, 2 wrong use, 130 interrupted."""
+    # A polite end is taken like Ctrl-C, so that Terraform saves its state.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    code: Any = 0
+    try:
+        code = cli.main(args=arguments, prog_name="shopstream.aws", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except ShopstreamError as error:
+        click.echo(f"error: {error}", err=True)
+        code = error.exit_code
+    except (ClientError, BotoCoreError) as error:
+        click.echo(f"error: AWS: {error}: what was done stays done, call again to go on", err=True)
+        code = 1
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted: what was done stays done, call again to go on", err=True)
+        code = EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has gone; Terraform, if it ran, has ended before anything was printed.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+if __name__ == "__main__":
+    main()

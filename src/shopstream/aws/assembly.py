@@ -1,0 +1,186 @@
+"""Puts the parts together for one command. The only place of this package that reads the environment."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from shopstream import topology as topologies
+from shopstream.aws.account import Aws, connect
+from shopstream.aws.confirm import Expected, Line, confirm
+from shopstream.aws.deploy import Deployer
+from shopstream.aws.destroy import Destroyer
+from shopstream.aws.ownership import Deployment
+from shopstream.aws.settings import Settings, check_name, check_required, folder
+from shopstream.aws.terraform import Terraform
+from shopstream.errors import DeploymentError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from shopstream.topology import Topology
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """Everything that a command works with."""
+
+    aws: Aws
+    deployment: Deployment
+    topology: Topology
+    terraform: Terraform
+    settings: Settings
+    directory: Path
+    zips: Path
+    backend: tuple[str, ...]
+    tell: Callable[[str], None]
+    fixed: Mapping[str, str] = field(default_factory=dict)
+
+    def deployer(
+        self, *, agree: Callable[[str], bool], variables: Mapping[str, str], rotate: tuple[str, ...] = ()
+    ) -> Deployer:
+        """What brings the deployment up."""
+        check_required({**self.settings.given, **variables}, os.environ, self.directory)
+        return Deployer(
+            aws=self.aws,
+            deployment=self.deployment,
+            topology=self.topology,
+            terraform=self.terraform,
+            settings=self.settings,
+            zips=self.zips,
+            tell=self.tell,
+            agree=agree,
+            now=datetime.now(UTC),
+            variables=variables,
+            fixed=self.fixed,
+            backend=self.backend,
+            rotate=rotate,
+        )
+
+    def destroyer(self, *, variables: Mapping[str, str], wait_s: float) -> Destroyer:
+        """What takes it down."""
+        return Destroyer(
+            aws=self.aws,
+            deployment=self.deployment,
+            terraform=self.terraform,
+            tell=self.tell,
+            backend=self.backend,
+            variables={**self.fixed, **variables},
+            interface_limit_s=wait_s,
+        )
+
+    def confirm(self) -> list[Line]:
+        """Look at what AWS reports."""
+        self.terraform.check()
+        self.terraform.init(self.backend)
+        expected = Expected.of(
+            self.deployment, self.topology, self.terraform.outputs(), self.settings.effective, self.zips
+        )
+        return confirm(self.aws, expected)
+
+
+@contextlib.contextmanager
+def gather(
+    *,
+    name: str,
+    region: str,
+    tell: Callable[[str], None],
+    topology_file: str | None = None,
+    directory: str | None = None,
+    state: str | None = None,
+    backend: tuple[str, ...] = (),
+    zips: str | None = None,
+    given: Mapping[str, str] | None = None,
+) -> Iterator[Assembly]:
+    """The parts for a deployment, with connections that are closed at the end.
+
+    Args:
+        name: The deployment's name.
+        region: The AWS region.
+        tell: Gets a line about each thing that is done.
+        topology_file: Instead of the project's topology.yaml.
+        directory: Terraform's root module, instead of the project's.
+        state: A file for Terraform's local state.
+        backend: `-backend-config` values.
+        zips: The directory with the zips, instead of the project's.
+        given: Terraform variables from this command's options; used for nothing but to refuse early.
+
+    Raises:
+        ShopstreamError: Something of it is wrong or cannot be reached.
+    """
+    check_name(name)
+    root = _root()
+    module = Path(directory).absolute() if directory else root / "infra" / "terraform"
+    if not any(module.glob("*.tf")):
+        raise UsageError(f"{module} has no Terraform files: call this in the project's directory, or say --directory")
+    path = Path(topology_file).absolute() if topology_file else topologies.default_path()
+    topology = topologies.load(path)
+    settings = Settings.read(module, name)
+    if given is not None:
+        check_required({**settings.given, **given}, os.environ, module)
+    with connect(region) as aws:
+        caller = aws.caller()
+        tell(f"account {caller.account} as {caller.arn}, region {region}")
+        yield Assembly(
+            aws=aws,
+            deployment=Deployment.of(topology, name=name, account=caller.account, region=region),
+            topology=topology,
+            terraform=Terraform(
+                module,
+                log=folder(module, name) / "terraform.log",
+                environ=settings.environment(os.environ),
+                tell=tell,
+                state=Path(state) if state else None,
+            ),
+            settings=settings,
+            directory=module,
+            zips=Path(zips).absolute() if zips else root / "build" / "lambdas",
+            backend=backend,
+            tell=tell,
+            fixed={"topology_file": str(path)} if topology_file else {},
+        )
+
+
+def read_public_key(path: str) -> str:
+    """A public SSH key from its file.
+
+    Raises:
+        UsageError: The file cannot be read, or holds something else.
+    """
+    file = Path(path).expanduser()
+    try:
+        text = file.read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--ssh-public-key {path}: the file cannot be read ({error})") from error
+    if "PRIVATE KEY" in text:
+        raise UsageError(f"--ssh-public-key {path}: this is the private key; say {path}.pub")
+    if not text.startswith(("ssh-ed25519 ", "ssh-rsa ")) or "\n" in text:
+        raise UsageError(f"--ssh-public-key {path}: one line that begins with ssh-ed25519 or ssh-rsa is expected")
+    return text
+
+
+def build_zips(tell: Callable[[str], None]) -> None:
+    """Build the functions' zips with the project's script.
+
+    Raises:
+        DeploymentError: It failed.
+    """
+    script = _root() / "scripts" / "build_all_zips.sh"
+    if not script.is_file():
+        raise DeploymentError(f"{script} is missing: build the zips yourself, and say --skip-zips")
+    tell("building the zips")
+    # Its output goes where our own talk goes; standard output is for results.
+    done = subprocess.run([str(script)], stdin=subprocess.DEVNULL, stdout=2, check=False)
+    if done.returncode != 0:
+        raise DeploymentError(f"{script.name} failed (exit code {done.returncode}): see above, and call again")
+
+
+def _root() -> Path:
+    """The project's directory: where this package's source lies, or else the current one."""
+    source = Path(__file__).resolve().parents[3]
+    return source if (source / "infra" / "terraform").is_dir() else Path.cwd()

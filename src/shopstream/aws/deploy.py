@@ -1,0 +1,181 @@
+"""Brings a deployment up: authority, passwords, Terraform, and a look at what AWS then reports."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from shopstream.aws import authority, secrets
+from shopstream.aws.confirm import Expected, Line, confirm
+from shopstream.aws.price import changes, price
+from shopstream.aws.statefile import read_state
+from shopstream.errors import DeploymentError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+    from datetime import datetime
+
+    from shopstream.aws.account import Aws
+    from shopstream.aws.ownership import Deployment
+    from shopstream.aws.settings import Settings
+    from shopstream.topology import Topology
+
+
+class Applies(Protocol):
+    """What is needed of Terraform; `shopstream.aws.terraform.Terraform` has it."""
+
+    def check(self) -> None:
+        """See that it is there."""
+
+    def init(self, backend: Sequence[str] = ()) -> None:
+        """Open the state."""
+
+    def state_data(self) -> dict[str, Any]:
+        """The state."""
+
+    def plan(
+        self, out: Path, *, variables: Mapping[str, str], secrets: Mapping[str, str], destroy: bool = False
+    ) -> bool:
+        """Write a plan; whether there is anything to do."""
+
+    def planned(self, plan: Path) -> dict[str, Any]:
+        """A plan as data."""
+
+    def apply(self, plan: Path, *, secrets: Mapping[str, str]) -> None:
+        """Carry out a plan."""
+
+    def outputs(self) -> dict[str, Any]:
+        """The outputs."""
+
+
+@dataclass
+class Deployer:
+    """Brings one deployment up.
+
+    Attributes:
+        aws: The account.
+        deployment: What to bring up.
+        topology: What it runs.
+        terraform: Terraform on the deployment's state.
+        settings: What was asked for before; what is asked for now is kept there.
+        zips: The directory with the functions' zips.
+        tell: Gets a line about each thing that is done.
+        agree: Asked before anything is changed, with a text that says what and at which price.
+        now: The time, with its zone.
+        variables: Terraform variables that are given now.
+        fixed: Terraform variables that are not remembered, for example where the topology is.
+        backend: `-backend-config` values for `terraform init`.
+        rotate: Users to give a new password, or `all`.
+    """
+
+    aws: Aws
+    deployment: Deployment
+    topology: Topology
+    terraform: Applies
+    settings: Settings
+    zips: Path
+    tell: Callable[[str], None]
+    agree: Callable[[str], bool]
+    now: datetime
+    variables: Mapping[str, str] = field(default_factory=dict)
+    fixed: Mapping[str, str] = field(default_factory=dict)
+    backend: Sequence[str] = ()
+    rotate: Collection[str] = ()
+
+    def run(self, *, plan_only: bool = False) -> list[Line]:
+        """Bring it up, and look at what AWS reports.
+
+        Args:
+            plan_only: Show Terraform's plan and change nothing. Nothing is looked at then.
+
+        Returns:
+            The lines of the check.
+
+        Raises:
+            ShopstreamError: Something could not be done; a second call goes on from there.
+        """
+        self.terraform.check()
+        self._check_zips()
+        self.terraform.init(self.backend)
+        self.provision(plan_only=plan_only)
+        if plan_only:
+            return []
+        # Ansible's part belongs here: it makes brokers of the hosts in `self.terraform.outputs()["inventory"]`, and
+        # when they are verified, a second `provision` with event_source_mappings_enabled = true lets Lambda poll.
+        return self.confirm()
+
+    def provision(self, *, plan_only: bool = False) -> None:
+        """Plan, ask, apply."""
+        facts = read_state(self.terraform.state_data())
+        facts.check(self.deployment)
+        passwords = secrets.collect(
+            self.aws,
+            self.deployment,
+            managed=facts.secrets,
+            written=facts.secrets_version,
+            change=not plan_only,
+            rotate=self.rotate,
+        )
+        ca = authority.find_or_make(self.aws, self.deployment, self.now)
+        variables = {
+            "name": self.deployment.name,
+            "region": self.deployment.region,
+            "zips_dir": str(self.zips),
+            "secrets_version": str(passwords.version),
+            "kafka_ca_certificate": ca.certificate,
+            **self.fixed,
+            **self.variables,
+        }
+        hidden = {"kafka_passwords": passwords.environment()}
+        with tempfile.TemporaryDirectory(prefix="shopstream-deploy-") as folder:
+            plan = Path(folder) / "deploy.tfplan"
+            to_do = self.terraform.plan(plan, variables=variables, secrets=hidden)
+            data = self.terraform.planned(plan)
+            if plan_only:
+                self.tell(self._summary(data) if to_do else "nothing to do")
+                return
+            if to_do or ca.kept != "yes":
+                if not self.agree(self._summary(data)):
+                    raise DeploymentError("nothing was changed: you did not agree")
+                authority.keep(self.aws, self.deployment, ca)
+                # Kept before the apply: should it be interrupted, the next call must ask for the same.
+                self._remember(data)
+                self.terraform.apply(plan, secrets=hidden)
+            else:
+                self.tell("nothing to do: everything is as it shall be")
+                self._remember(data)
+        if passwords.made:
+            self.tell(f"new passwords in Secrets Manager for {', '.join(passwords.made)}")
+
+    def confirm(self) -> list[Line]:
+        """Look at what AWS reports."""
+        return confirm(
+            self.aws,
+            Expected.of(self.deployment, self.topology, self.terraform.outputs(), self.settings.effective, self.zips),
+        )
+
+    def _check_zips(self) -> None:
+        lacking = [service for service in self.deployment.services if not (self.zips / f"{service}.zip").is_file()]
+        if lacking:
+            raise DeploymentError(
+                f"{self.zips} has no zip of {', '.join(lacking)}: build them with scripts/build_all_zips.sh"
+            )
+
+    def _remember(self, plan: Mapping[str, Any]) -> None:
+        self.settings.given.update(self.variables)
+        values = {name: each.get("value") for name, each in plan.get("variables", {}).items()}
+        self.settings.effective = {
+            name: values[name] for name in ("access", "admin_cidr", "event_source_mappings_enabled") if name in values
+        }
+        self.settings.write()
+
+    def _summary(self, plan: Mapping[str, Any]) -> str:
+        count = changes(plan)
+        lines = [
+            f"account {self.deployment.account}, region {self.deployment.region}, deployment {self.deployment.name}",
+            f"{count.create} resources to create, {count.change} to change, {count.destroy} to destroy",
+            f"the whole then costs {price(plan)}, without data, requests and logs",
+        ]
+        return "\n".join(lines)

@@ -1,0 +1,332 @@
+"""Bringing a deployment up: nothing before it is agreed to, the same again the second time, and options said once."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from shopstream.aws import leftovers
+from shopstream.aws.deploy import Deployer
+from shopstream.aws.ownership import Deployment, read_tags
+from shopstream.aws.price import INSTANCE_HOUR, changes, price
+from shopstream.aws.settings import Settings, check_name, check_required, parse_variables
+from shopstream.aws.statefile import read_state
+from shopstream.errors import DeploymentError, UsageError
+from tests.aws_account import NEIGHBOUR, NOW, OURS, TOPOLOGY, account, aws, stand_in
+
+__all__ = ["account", "aws", "stand_in"]
+
+
+class FakeTerraform:
+    """Makes the secrets, as Terraform does, and nothing else."""
+
+    def __init__(self, aws):
+        self.aws = aws
+        self.calls = []
+        self.variables = {}
+        self.version = 0
+        self.planned_version = 0
+
+    def check(self):
+        self.calls.append("check")
+
+    def init(self, backend=()):
+        self.calls.append("init")
+
+    def state_data(self):
+        if not self.version:
+            return {}
+        secrets = [{"name": OURS.user_secret(user), "tags_all": OURS.tags} for user in OURS.users]
+        versions = [{"secret_string_wo_version": self.version} for _ in OURS.users]
+        return {
+            "resources": [
+                {"mode": "managed", "type": kind, "instances": [{"attributes": each} for each in attributes]}
+                for kind, attributes in (
+                    ("aws_secretsmanager_secret", secrets), ("aws_secretsmanager_secret_version", versions)
+                )
+            ]
+        }  # fmt: skip
+
+    def plan(self, out, *, variables, secrets, destroy=False):
+        self.calls.append("plan")
+        self.variables = dict(variables)
+        self.planned_version = int(variables["secrets_version"])
+        out.write_text("plan", encoding="utf-8")
+        return self.planned_version != self.version
+
+    def planned(self, plan):
+        return {"variables": {name: {"value": value} for name, value in self.variables.items()}}
+
+    def apply(self, plan, *, secrets):
+        self.calls.append("apply")
+        client = self.aws.client("secretsmanager")
+        for user, password in json.loads(secrets["kafka_passwords"]).items():
+            text = json.dumps({"username": user, "password": password})
+            if self.version:
+                client.put_secret_value(SecretId=OURS.user_secret(user), SecretString=text)
+            else:
+                client.create_secret(Name=OURS.user_secret(user), SecretString=text, Tags=OURS.tag_list)
+        self.version = self.planned_version
+
+    def outputs(self):
+        return {}
+
+
+@pytest.fixture
+def zips(tmp_path):
+    for service in OURS.services:
+        (tmp_path / f"{service}.zip").write_bytes(b"zip")
+    return tmp_path
+
+
+def deployer(aws, terraform, zips, *, agree=True, told=None, **more):
+    return Deployer(
+        aws=aws, deployment=OURS, topology=TOPOLOGY, terraform=terraform, settings=Settings.read(zips, OURS.name),
+        zips=zips, tell=(told if told is not None else []).append, agree=lambda text: agree, now=NOW, **more,
+    )  # fmt: skip
+
+
+def passwords(aws):
+    client = aws.client("secretsmanager")
+    return {
+        user: json.loads(client.get_secret_value(SecretId=OURS.user_secret(user))["SecretString"])["password"]
+        for user in OURS.users
+    }
+
+
+def test_without_agreement_nothing_is_made(aws, zips):
+    terraform = FakeTerraform(aws)
+    with pytest.raises(DeploymentError, match="nothing was changed"):
+        deployer(aws, terraform, zips, agree=False).run()
+    assert "apply" not in terraform.calls
+    assert leftovers.find(aws, OURS).clean
+    assert Settings.read(zips, OURS.name).given == {}
+
+
+def test_a_plan_alone_makes_nothing_and_asks_nobody(aws, zips):
+    terraform, told = FakeTerraform(aws), []
+    assert deployer(aws, terraform, zips, agree=False, told=told).run(plan_only=True) == []
+    assert "apply" not in terraform.calls
+    assert leftovers.find(aws, OURS).clean
+    assert any("USD an hour" in text and OURS.account in text for text in told)
+
+
+def test_a_second_deployment_changes_nothing(aws, zips):
+    terraform = FakeTerraform(aws)
+    deployer(aws, terraform, zips).run()
+    first, certificate = passwords(aws), terraform.variables["kafka_ca_certificate"]
+    terraform.calls.clear()
+    deployer(aws, terraform, zips).run()
+    assert "apply" not in terraform.calls
+    assert passwords(aws) == first
+    assert terraform.variables["kafka_ca_certificate"] == certificate
+
+
+def test_a_rotation_writes_new_passwords(aws, zips):
+    terraform = FakeTerraform(aws)
+    deployer(aws, terraform, zips).run()
+    first = passwords(aws)
+    deployer(aws, terraform, zips, rotate=("admin",)).run()
+    assert terraform.version == 2
+    assert {user for user, password in passwords(aws).items() if first[user] != password} == {"admin"}
+
+
+def test_no_secret_is_told_planned_or_kept(aws, zips):
+    terraform, told = FakeTerraform(aws), []
+    deployer(aws, terraform, zips, told=told, variables={"access": "public"}).run()
+    key = json.loads(aws.client("secretsmanager").get_secret_value(SecretId=OURS.ca_key_secret)["SecretString"])
+    secret = [*passwords(aws).values(), key["private_key"].splitlines()[1]]
+    files = [path.read_text(encoding="utf-8") for path in zips.rglob("*.json")]
+    assert files
+    for word in secret:
+        assert word not in "\n".join([*told, *files, json.dumps(terraform.variables)])
+
+
+def test_options_are_said_once(aws, zips):
+    terraform = FakeTerraform(aws)
+    deployer(aws, terraform, zips, variables={"access": "bastion", "kafka_count": "5"}).run()
+    kept = Settings.read(zips, OURS.name)
+    assert kept.given == {"access": "bastion", "kafka_count": "5"}
+    assert kept.environment({"TF_VAR_access": "public"}) == {"TF_VAR_access": "public", "TF_VAR_kafka_count": "5"}
+    assert kept.path.stat().st_mode & 0o077 == 0
+    assert Settings.read(zips, NEIGHBOUR.name).given == {}
+
+
+def test_a_missing_zip_is_told_before_anything_is_done(aws, zips):
+    (zips / "order_generator.zip").unlink()
+    terraform = FakeTerraform(aws)
+    with pytest.raises(DeploymentError, match=r"no zip of order_generator: build them with scripts/build_all_zips\.sh"):
+        deployer(aws, terraform, zips).run()
+    assert terraform.calls == ["check"]
+
+
+# --- What is said and kept -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pair", ["novalue", "=x", "a-b=x", "kafka_passwords={}", "name=x", "region=x"])
+def test_a_variable_that_cannot_be_given_is_refused(pair):
+    with pytest.raises(UsageError):
+        parse_variables([pair])
+
+
+def test_a_variables_value_may_hold_anything():
+    assert parse_variables(['instance_types={kafka="t3.micro"}']) == {"instance_types": '{kafka="t3.micro"}'}
+
+
+@pytest.mark.parametrize("name", ["a", "Shop", "1shop", "shop-", "x" * 25, "shop_two"])
+def test_a_name_that_cannot_become_a_buckets_is_refused(name):
+    with pytest.raises(UsageError):
+        check_name(name)
+
+
+def test_what_has_no_default_must_be_said_somewhere(tmp_path):
+    with pytest.raises(UsageError, match=r"--admin-cidr.*--ssh-public-key"):
+        check_required({}, {}, tmp_path)
+    (tmp_path / "terraform.tfvars").write_text('admin_cidr = "203.0.113.7/32"\n', encoding="utf-8")
+    with pytest.raises(UsageError, match="first deployment say --ssh-public-key"):
+        check_required({}, {}, tmp_path)
+    check_required({}, {"TF_VAR_ssh_public_key": "ssh-rsa A"}, tmp_path)
+    check_required({"ssh_public_key": "ssh-rsa A"}, {}, tmp_path)
+
+
+def test_a_damaged_settings_file_is_an_error_with_a_remedy(tmp_path):
+    path = Settings.read(tmp_path, "shop").path
+    path.parent.mkdir(parents=True)
+    path.write_text("{", encoding="utf-8")
+    with pytest.raises(DeploymentError, match="delete it"):
+        Settings.read(tmp_path, "shop")
+
+
+# --- Pure parts ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        [{"Key": "Project", "Value": "shopstream"}, {"Key": "Deployment", "Value": "shop"}],
+        [{"TagKey": "Project", "TagValue": "shopstream"}, {"TagKey": "Deployment", "TagValue": "shop"}],
+        {"Project": "shopstream", "Deployment": "shop"},
+    ],
+)
+def test_tags_are_read_in_every_shape(tags):
+    assert read_tags(tags) == {"Project": "shopstream", "Deployment": "shop"}
+    assert OURS.owns(tags)
+    assert not NEIGHBOUR.owns(tags)
+
+
+@pytest.mark.parametrize(
+    ("tags", "name", "ours"),
+    [
+        (None, "a", True),
+        ([], "a", True),
+        (None, "ab", False),
+        ({"Project": "shopstream", "Deployment": "shop-two"}, "a", False),
+        ({"Project": "other"}, "a", False),
+        ({"Owner": "x"}, "a", True),
+        ({"Project": "shopstream", "Deployment": "shop"}, "b", True),
+    ],
+)
+def test_a_name_decides_only_where_no_tag_does(tags, name, ours):
+    assert OURS.may_own(tags, name, ["a"]) is ours
+
+
+def test_names_follow_from_the_topology():
+    deployment = Deployment.of(TOPOLOGY, name="shop", account="1", region="us-east-1")
+    assert deployment.tables == ("shop-shipping_handler_state",)
+    assert deployment.secrets[-2:] == ("shop/kafka-ca", "shop/kafka-ca-key")
+    assert set(deployment.users) == set(TOPOLOGY.users)
+
+
+def state(**attributes):
+    return {"resources": [{"mode": "managed", "type": "aws_vpc", "instances": [{"attributes": attributes}]}]}
+
+
+def test_a_state_tells_where_it_belongs():
+    facts = read_state(
+        state(id="vpc-1", arn="arn:aws:ec2:eu-west-1:123456789012:vpc/vpc-1", tags_all={"Deployment": "x"})
+    )
+    assert (facts.resources, facts.accounts, facts.regions, facts.deployments, facts.vpcs) == (
+        1, {"123456789012"}, {"eu-west-1"}, {"x"}, {"vpc-1"},
+    )  # fmt: skip
+    read_state({}).check(OURS)
+    read_state(state(arn="arn:aws:iam::aws:policy/x")).check(OURS)
+
+
+def test_a_price_counts_what_is_billed_by_the_hour():
+    def resource(kind, name="x", **values):
+        return {"mode": "managed", "type": kind, "name": name, "values": values}
+
+    plan = {
+        "planned_values": {
+            "root_module": {
+                "resources": [
+                    *(resource("aws_instance", instance_type="t2.micro") for _ in range(6)),
+                    resource("aws_instance", instance_type="x9.huge"),
+                    resource("aws_vpc_endpoint", vpc_endpoint_type="Interface"),
+                    resource("aws_vpc_endpoint", vpc_endpoint_type="Gateway"),
+                    *(resource("aws_subnet", "private") for _ in range(3)),
+                ]
+            }
+        },
+        "resource_changes": [
+            {"mode": "managed", "change": {"actions": actions}}
+            for actions in (["create"], ["update"], ["delete", "create"], ["no-op"])
+        ],
+    }
+    assert price(plan).hourly == pytest.approx(6 * INSTANCE_HOUR["t2.micro"] + 3 * 0.01)
+    assert "x9.huge" in str(price(plan))
+    assert changes(plan) == (2, 1, 1)
+
+
+# --- The command line ------------------------------------------------------------------------------------------------
+
+
+def run(*arguments, stand_in=None):
+    import os
+
+    environment = stand_in.apart(os.environ) if stand_in else dict(os.environ)
+    return subprocess.run(
+        [sys.executable, "-m", "shopstream.aws", *arguments],
+        capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, env=environment, timeout=120,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("command", ["deploy", "destroy"])
+def test_without_a_terminal_and_without_yes_it_is_wrong_use(command):
+    done = run(command)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: this ")
+    assert "say --yes" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["deploy", "--yes", "--name", "Bad_Name"], ["nonsense"], ["deploy", "--nope"]])
+def test_wrong_use_is_exit_2(arguments):
+    assert run(*arguments).returncode == 2
+
+
+def test_leftovers_are_exit_1_and_json_is_all_there_is_on_standard_output(aws, stand_in):
+    good = run("leftovers", "--name", OURS.name, "--json", stand_in=stand_in)
+    assert (good.returncode, json.loads(good.stdout)["clean"]) == (0, True)
+    aws.client("sns").create_topic(Name="forgotten", Tags=OURS.tag_list)
+    bad = run("leftovers", "--name", OURS.name, "--json", stand_in=stand_in)
+    assert bad.returncode == 1
+    assert [each["kind"] for each in json.loads(bad.stdout)["left"]] == ["SNS topic"]
+    assert "error: 1 things are there" in bad.stderr
+
+
+def test_no_credentials_are_told_in_one_line(monkeypatch):
+    import os
+
+    for name in list(os.environ):
+        if name.startswith("AWS_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    done = run("leftovers")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: no AWS credentials were found")
+    assert done.stderr.count("\n") == 1
