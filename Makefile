@@ -31,7 +31,7 @@ test-fast: $(DEV) ## Pass the tests that need no Kafka.
 	$(BIN)/python -m pytest -m "not kafka and not infra"
 
 test-infra: check-infra ## Pass the tests of the deployment (needs terraform 1.11 and CPython 3.13, no account).
-	$(BIN)/python -m pytest -m infra
+	$(BIN)/python -m pytest -m infra -n 2 --dist loadfile
 
 check: $(DEV) ## Format, lint, types, topology.
 	$(BIN)/ruff format --check

@@ -9,6 +9,8 @@ from shopstream.aws.confirm.functions import sha256
 from tests.aws_account import OURS, account, aws, make_mapping, stand_in
 from tests.aws_world import World, zipped
 
+pytestmark = pytest.mark.infra
+
 __all__ = ["account", "aws", "stand_in"]
 
 BUCKET = f"bucket {OURS.bucket}"

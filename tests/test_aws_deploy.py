@@ -17,6 +17,8 @@ from shopstream.aws.statefile import read_state
 from shopstream.errors import DeploymentError, UsageError
 from tests.aws_account import NEIGHBOUR, NOW, OURS, TOPOLOGY, account, aws, stand_in
 
+pytestmark = pytest.mark.infra
+
 __all__ = ["account", "aws", "stand_in"]
 
 
@@ -314,7 +316,7 @@ def test_leftovers_are_exit_1_and_json_is_all_there_is_on_standard_output(aws, s
     bad = run("leftovers", "--name", OURS.name, "--json", stand_in=stand_in)
     assert bad.returncode == 1
     assert [each["kind"] for each in json.loads(bad.stdout)["left"]] == ["SNS topic"]
-    assert "error: 1 things are there" in bad.stderr
+    assert "error: there, and listed above: 1" in bad.stderr
 
 
 def test_no_credentials_are_told_in_one_line(monkeypatch):

@@ -26,6 +26,8 @@ from tests.aws_account import (
     stand_in,
 )
 
+pytestmark = pytest.mark.infra
+
 __all__ = ["account", "aws", "stand_in"]
 
 
@@ -204,7 +206,7 @@ def test_a_leftover_is_named_and_is_an_error(aws, terraform):
     queue = aws.client("sqs").create_queue(QueueName="forgotten", tags=OURS.tags)["QueueUrl"]
     inventory = destroyer(aws, terraform).run()
     assert [each.identity for each in inventory.left] == [queue]
-    with pytest.raises(DeploymentError, match="1 things are still there"):
+    with pytest.raises(DeploymentError, match="still there, and listed above: 1"):
         explain(inventory)
 
 

@@ -23,6 +23,8 @@ from tests.aws_account import (
     stand_in,
 )
 
+pytestmark = pytest.mark.infra
+
 __all__ = ["account", "aws", "stand_in"]
 
 

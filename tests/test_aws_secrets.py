@@ -14,6 +14,8 @@ from shopstream.cluster.certificates import RENEWAL, VALIDITY
 from shopstream.errors import AwsError, DeploymentError, UsageError
 from tests.aws_account import NEIGHBOUR, NOW, OURS, account, aws, stand_in
 
+pytestmark = pytest.mark.infra
+
 __all__ = ["account", "aws", "stand_in"]
 
 

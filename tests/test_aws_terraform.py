@@ -18,6 +18,8 @@ from shopstream.aws import terraform as module
 from shopstream.aws.terraform import Terraform
 from shopstream.errors import DeploymentError
 
+pytestmark = pytest.mark.infra
+
 FAKE = """#!{python}
 import json, os, signal, sys, time, pathlib
 here = pathlib.Path(__file__).parent

@@ -8,6 +8,8 @@ import pytest
 
 from shopstream.rehearsal.aws import ACCOUNT_ID, AwsStandIn
 
+pytestmark = pytest.mark.infra
+
 NOTIFICATION = {"NotificationType": "ACTUAL", "ComparisonOperator": "GREATER_THAN", "Threshold": 80.0}
 MAIL = {"SubscriptionType": "EMAIL", "Address": "a@example.com"}
 BUDGET = {

@@ -15,6 +15,8 @@ from shopstream.errors import AwsError
 from shopstream.rehearsal.aws import ACCOUNT_ID, AwsStandIn
 from shopstream.rehearsal.shims import SHIMMED
 
+pytestmark = pytest.mark.infra
+
 
 @pytest.fixture(scope="module")
 def aws(tmp_path_factory):

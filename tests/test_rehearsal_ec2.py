@@ -4,6 +4,8 @@ import pytest
 
 from shopstream.rehearsal.aws import AwsStandIn
 
+pytestmark = pytest.mark.infra
+
 PARAMETER = "/aws/service/debian/release/12/latest/{}"
 
 

@@ -13,6 +13,8 @@ import pytest
 
 from shopstream.rehearsal.aws import AwsStandIn
 
+pytestmark = pytest.mark.infra
+
 TRUST = {
     "Version": "2012-10-17",
     "Statement": [

@@ -128,7 +128,7 @@ def leftovers(as_json: bool, **where: Any) -> None:
         found = find(parts.aws, parts.deployment)
     _show_inventory(found, as_json, parts)
     if found.left:
-        raise DeploymentError(f"{len(found.left)} things are there")
+        raise DeploymentError(f"there, and listed above: {len(found.left)}")
     if found.unasked:
         raise DeploymentError(f"{len(found.unasked)} kinds could not be asked, so nobody knows")
 

@@ -231,7 +231,7 @@ def explain(inventory: Inventory) -> str:
         return "nothing is left"
     parts = []
     if inventory.left:
-        parts.append(f"{len(inventory.left)} things are still there (listed above): delete them, or call destroy again")
+        parts.append(f"still there, and listed above: {len(inventory.left)}. Delete it, or call destroy again")
     if inventory.unasked:
         count = len(inventory.unasked)
         parts.append(f"{count} kinds could not be asked (listed above), so nobody knows: allow it, and call again")

@@ -86,4 +86,9 @@ SHIMMED: tuple[Shim, ...] = (
         "DynamoDB's update expressions are parsed once and evaluated faster, with the same result",
         "moto takes twice as long",
     ),
+    Shim(
+        "fast_policies",
+        "AWS's managed policies are read once",
+        "moto reads them again for every account and reset, which takes two seconds",
+    ),
 )

@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from shopstream.errors import ClusterError, ShopstreamError, Uncertain
@@ -42,6 +42,9 @@ MOST_ORDERS = 500
 """Orders for one invocation of the source: about half a second of work."""
 _LOOK_EVERY = 0.5  # seconds between two looks at the topics' ends
 _PATIENCE = 1_800.0  # seconds
+_SESSIONS_END_WITHIN = 90.0  # seconds; twice the longest session of a poller
+# What the coordinator answers to a commit from outside while a group has members.
+_STILL_MEMBERS = {KafkaError.UNKNOWN_MEMBER_ID, KafkaError.ILLEGAL_GENERATION, KafkaError.REBALANCE_IN_PROGRESS}
 _TIMEOUT = 10.0  # seconds for one answer of the brokers
 
 
@@ -309,7 +312,10 @@ class _Ends:
 
 
 def rewind(cluster: Path, service: Service) -> None:
-    """Let a service's mappings begin again with the oldest records. Their groups must have no members.
+    """Let a service's mappings begin again with the oldest records.
+
+    The pollers of a run that was killed stay members of their groups until their sessions have run out; that is waited
+    for.
 
     Raises:
         ClusterError: The cluster refuses.
@@ -323,8 +329,21 @@ def rewind(cluster: Path, service: Service) -> None:
             places = [(event_source.topic, number) for number in known]
             oldest = list_offsets(AdminClient({**client.to_librdkafka(), "log_level": 0}), places, EARLIEST)
             offsets = [TopicPartition(topic, number, offset) for (topic, number), offset in oldest.items()]
-            consumer.commit(offsets=offsets, asynchronous=False)
+            _commit_when_empty(consumer, offsets)
         except KafkaException as error:
             raise ClusterError(f"group {event_source.group} cannot be set back: {error.args[0].str()}") from error
         finally:
             consumer.close()
+
+
+def _commit_when_empty(consumer: Consumer, offsets: list[TopicPartition]) -> None:
+    deadline = time.monotonic() + _SESSIONS_END_WITHIN
+    while True:
+        try:
+            consumer.commit(offsets=offsets, asynchronous=False)
+        except KafkaException as error:
+            if error.args[0].code() not in _STILL_MEMBERS or time.monotonic() > deadline:
+                raise
+            time.sleep(_LOOK_EVERY)
+        else:
+            return
