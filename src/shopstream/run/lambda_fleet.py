@@ -42,7 +42,7 @@ MOST_ORDERS = 500
 """Orders for one invocation of the source: about half a second of work."""
 _LOOK_EVERY = 0.5  # seconds between two looks at the topics' ends
 _PATIENCE = 1_800.0  # seconds
-_SESSIONS_END_WITHIN = 90.0  # seconds; twice the longest session of a poller
+_SESSIONS_END_WITHIN = 60.0  # seconds; a session is 10
 # What the coordinator answers to a commit from outside while a group has members.
 _STILL_MEMBERS = {KafkaError.UNKNOWN_MEMBER_ID, KafkaError.ILLEGAL_GENERATION, KafkaError.REBALANCE_IN_PROGRESS}
 _TIMEOUT = 10.0  # seconds for one answer of the brokers
