@@ -3,7 +3,7 @@
 # --- The deployment ------------------------------------------------------------------------------------------------
 
 variable "name" {
-  description = "The deployment's name. Every name in AWS begins with it, so two deployments can share an account."
+  description = "The deployment's name. Every name in AWS begins with it; the consumer groups do not, and AWS wants those unique in an account and region."
   type        = string
   default     = "shopstream"
   nullable    = false
