@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from shopstream.aws.confirm import confirm
-from shopstream.aws.confirm.functions import sha256
-from tests.aws_account import OURS, account, aws, make_mapping, stand_in
+from shopstream.aws.confirm import Expected, confirm
+from shopstream.aws.confirm.functions import mappings, sha256
+from shopstream.aws.confirm.model import Check, Network
+from tests.aws_account import OURS, TOPOLOGY, account, aws, make_mapping, stand_in
 from tests.aws_world import World, zipped
 
 pytestmark = pytest.mark.infra
@@ -207,10 +208,58 @@ def test_no_line_shows_a_secrets_value(checked, account):
         assert not [line for line in lines if "PRIVATE" in str(line)]
 
 
+class OneMapping:
+    """Lambda's interface, as far as the look at mappings needs it, with one mapping."""
+
+    def __init__(self, **more):
+        self.item = {
+            "UUID": "1", "FunctionArn": "arn:aws:lambda:us-east-1:123456789012:function:shop-payment_processor",
+            "Topics": ["order_placed"], "State": "Enabled",
+            "SelfManagedEventSource": {"Endpoints": {"KAFKA_BOOTSTRAP_SERVERS": ["a:9094", "b:9094"]}},
+            "SelfManagedKafkaEventSourceConfig": {"ConsumerGroupId": "payment_processor.order_placed"},
+            "SourceAccessConfigurations": [
+                {"Type": kind, "URI": f"arn:aws:secretsmanager:us-east-1:123456789012:secret:{secret}-abcdef"}
+                for kind, secret in (
+                    ("SASL_SCRAM_512_AUTH", OURS.user_secret("payment_processor")),
+                    ("SERVER_ROOT_CA_CERTIFICATE", OURS.ca_secret),
+                )
+            ],
+            **more,
+        }  # fmt: skip
+
+    def client(self, _):
+        return self
+
+    def can_paginate(self, _):
+        return False
+
+    def list_event_source_mappings(self):
+        return {"EventSourceMappings": [self.item]}
+
+    def list_tags(self, **_):
+        return {"Tags": OURS.tags}
+
+
+@pytest.mark.parametrize(
+    ("brokers", "result", "wanted"),
+    [
+        ("a:9094,b:9094", "No records processed", ""),
+        ("b:9094,a:9094", "OK", ""),  # Lambda has an order of its own
+        ("a:9094,c:9094", "OK", "brokers a:9094,c:9094"),
+        ("a:9094,b:9094", "PROBLEM: Connection error.", "at work, where Lambda says PROBLEM: Connection error."),
+    ],
+)
+def test_a_mapping_is_judged_by_what_lambda_says_of_it(brokers, result, wanted):
+    expected = Expected(OURS, TOPOLOGY, "public", "203.0.113.7/32", (), brokers, mappings_enabled=True)
+    network = Network("vpc-1", frozenset(), frozenset(), {})
+    lines = {each.what: each for each in mappings(Check(OneMapping(LastProcessingResult=result), expected, network))}
+    assert lines["mapping order_placed to shop-payment_processor"].wanted == wanted
+
+
 def test_an_account_without_the_deployment_is_told_line_by_line(aws, tmp_path):
     from dataclasses import replace
 
-    from tests.aws_world import HOSTS, TOPOLOGY, Expected
+    from tests.aws_world import HOSTS
 
     expected = Expected(OURS, TOPOLOGY, "public", "203.0.113.7/32", HOSTS, "a:9094")
     lines = confirm(aws, expected)

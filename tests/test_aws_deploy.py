@@ -178,7 +178,7 @@ def test_a_variables_value_may_hold_anything():
     assert parse_variables(['instance_types={kafka="t3.micro"}']) == {"instance_types": '{kafka="t3.micro"}'}
 
 
-@pytest.mark.parametrize("name", ["a", "Shop", "1shop", "shop-", "x" * 25, "shop_two"])
+@pytest.mark.parametrize("name", ["a", "Shop", "1shop", "shop-", "x" * 25, "shop_two", "sg-shop", "xn--shop"])
 def test_a_name_that_cannot_become_a_buckets_is_refused(name):
     with pytest.raises(UsageError):
         check_name(name)
@@ -304,7 +304,15 @@ def test_without_a_terminal_and_without_yes_it_is_wrong_use(command):
     assert "say --yes" in done.stderr
 
 
-@pytest.mark.parametrize("arguments", [["deploy", "--yes", "--name", "Bad_Name"], ["nonsense"], ["deploy", "--nope"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["deploy", "--yes", "--name", "Bad_Name"],
+        ["leftovers", "--region", "Frankfurt"],
+        ["nonsense"],
+        ["deploy", "--nope"],
+    ],
+)
 def test_wrong_use_is_exit_2(arguments):
     assert run(*arguments).returncode == 2
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
+from botocore.exceptions import ClientError
 
 from shopstream.aws import buckets, interfaces, leftovers, mappings
 from shopstream.aws.authority import find_or_make, keep
@@ -319,6 +320,18 @@ def test_an_interface_that_nothing_uses_is_deleted_here(aws):
     vpc, subnet = make_network(aws, OURS)
     make_interface(aws, subnet)
     assert interfaces.wait_until_gone(aws, {vpc}, tell=silent, limit_s=20, poll_s=0.01) == 1
+
+
+def test_an_interface_that_only_lambda_may_delete_is_waited_for(aws, monkeypatch):
+    vpc, subnet = make_network(aws, OURS)
+    make_interface(aws, subnet)
+
+    def refuse(**_):
+        raise ClientError({"Error": {"Code": "AuthFailure", "Message": "not yours"}}, "DeleteNetworkInterface")
+
+    monkeypatch.setattr(aws.client("ec2"), "delete_network_interface", refuse)
+    with pytest.raises(AwsError, match="Lambda still holds"):
+        interfaces.wait_until_gone(aws, {vpc}, tell=silent, limit_s=0.05, poll_s=0.01)
 
 
 def test_others_interfaces_are_neither_waited_for_nor_deleted(aws):

@@ -8,8 +8,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from shopstream.aws import leftovers
+from shopstream.aws.leftovers.asking import tagged
 from shopstream.aws.leftovers.listing import LISTERS, split_arn
-from shopstream.aws.leftovers.model import Found, Lister, Unasked
+from shopstream.aws.leftovers.model import Found, Lister, Scope, Unasked
 from tests.aws_account import (
     NEIGHBOUR,
     OURS,
@@ -420,6 +421,16 @@ def test_a_kind_that_cannot_be_asked_is_named_and_the_others_are_still_listed(aw
     assert inventory.unasked == (Unasked("thing", "AccessDenied: you may not"),)
     assert [each.identity for each in inventory.left] == [identity]
     assert not leftovers.find(aws, NEIGHBOUR, listers=listers).clean
+
+
+@pytest.mark.parametrize(("code", "listed"), [("NoSuchTagSet", [OURS.bucket]), ("NoSuchBucket", [])])
+def test_what_is_listed_after_its_end_is_not_ours_by_its_name(code, listed):
+    def tags(_):
+        raise ClientError({"Error": {"Code": code}}, "GetBucketTagging")
+
+    scope = Scope(None, OURS, frozenset())
+    found = tagged(scope, "S3 bucket", [OURS.bucket], name=str, tags=tags, names=[OURS.bucket])
+    assert [each.identity for each in found] == listed
 
 
 def test_what_was_found_before_an_error_stays_found(aws):

@@ -117,6 +117,17 @@ def test_secrets_go_through_the_environment_and_nowhere_else(terraform, fake, to
     assert not [line for line in told if "hunter2" in line]
 
 
+def test_nothing_traces_a_run_with_secrets(fake, told, tmp_path):
+    # The provider's trace has the body of each call to AWS, and with it the password that is being written.
+    traced = {"PATH": f"{fake}:{os.environ['PATH']}", "TF_LOG": "TRACE", "TF_LOG_PROVIDER": "DEBUG"}
+    terraform = Terraform(tmp_path, log=tmp_path / "log", environ=traced, tell=told.append)
+    terraform.init()
+    destroy(terraform)
+    asked, secret = ({name for name in call["env"] if name.startswith("TF_LOG")} for call in calls(fake))
+    assert asked == {"TF_LOG", "TF_LOG_PROVIDER"}
+    assert secret == set()
+
+
 def test_the_output_goes_to_the_user_and_to_a_log_of_ones_own(terraform, fake, told):
     behave(fake, "print('one', flush=True); print('two')")
     terraform.init()

@@ -66,8 +66,9 @@ resource "aws_instance" "host" {
   }
 
   lifecycle {
-    # The parameter moves with every new image. A host is replaced when its operator says so: -replace.
-    ignore_changes = [ami]
+    # The parameter moves with every new image. A host is replaced when its operator says so: -replace. One that has been
+    # stopped has no public address, which the provider would take for a reason to replace it, with its data.
+    ignore_changes = [ami, associate_public_ip_address]
   }
 
   # Packages are fetched as soon as Ansible logs in.
@@ -102,7 +103,7 @@ resource "aws_instance" "bastion" {
   }
 
   lifecycle {
-    ignore_changes = [ami]
+    ignore_changes = [ami, associate_public_ip_address]
   }
 
   depends_on = [aws_route.internet]

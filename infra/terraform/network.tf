@@ -7,7 +7,8 @@
 # interface endpoints or through the NAT gateway (var.service_access), and DynamoDB through a gateway endpoint.
 
 data "aws_availability_zones" "available" {
-  state = "available"
+  state            = "available"
+  exclude_zone_ids = ["use1-az3"] # an old one, without t3 instances; its letter differs by account
 
   filter {
     name   = "opt-in-status" # no local zones

@@ -41,12 +41,13 @@ resource "aws_cloudwatch_metric_alarm" "errors" {
 }
 
 # How many records the pollers are behind. A function's mappings report under its name; the maximum is the worst of
-# them. No data is no alarm: disabled mappings report nothing.
+# them. No data is no alarm: disabled mappings report nothing. Nor does it say that all is well: whether pollers that
+# reach no broker report anything is not documented; the mapping's LastProcessingResult tells.
 resource "aws_cloudwatch_metric_alarm" "offset_lag" {
   for_each = local.consumers
 
   alarm_name          = "${local.function_name[each.key]}-offset-lag"
-  alarm_description   = "${each.key} has been more than ${var.offset_lag_alarm_records} records behind for 5 minutes: brokers away, a batch that is retried, or too much to do."
+  alarm_description   = "${each.key} has been more than ${var.offset_lag_alarm_records} records behind for 5 minutes: a batch that is retried, or too much to do."
   namespace           = "AWS/Lambda"
   metric_name         = "OffsetLag"
   dimensions          = { FunctionName = local.function_name[each.key] }

@@ -151,8 +151,10 @@ resource "aws_vpc_security_group_ingress_rule" "ssh_from_bastion" {
   referenced_security_group_id = aws_security_group.bastion[0].id
 }
 
+# The source is part of the key: a rule that names a group is then destroyed before that group. Were it changed in place,
+# Terraform would delete the group first, and EC2 refuses to while a rule names it.
 resource "aws_vpc_security_group_ingress_rule" "operators" {
-  for_each = local.operator_ports
+  for_each = { for name, console in local.operator_ports : "${name}-${local.bastion ? "from-bastion" : "from-admin"}" => console }
 
   security_group_id            = each.value.group
   description                  = each.value.about
@@ -250,12 +252,15 @@ resource "aws_vpc_security_group_egress_rule" "lambdas_to_dynamodb" {
   prefix_list_id    = aws_vpc_endpoint.dynamodb.prefix_list_id
 }
 
+# The way is the key, for the same reason as with the operators' rules.
 resource "aws_vpc_security_group_egress_rule" "lambdas_to_services" {
+  for_each = toset([local.service_access])
+
   security_group_id            = aws_security_group.lambdas.id
   description                  = "Lambda, STS and Secrets Manager"
   ip_protocol                  = "tcp"
   from_port                    = 443
   to_port                      = 443
-  cidr_ipv4                    = local.service_access == "nat" ? "0.0.0.0/0" : null
-  referenced_security_group_id = local.service_access == "nat" ? null : aws_security_group.endpoints[0].id
+  cidr_ipv4                    = each.key == "nat" ? "0.0.0.0/0" : null
+  referenced_security_group_id = each.key == "nat" ? null : aws_security_group.endpoints[0].id
 }

@@ -12,6 +12,11 @@ variable "name" {
     condition     = can(regex("^[a-z][a-z0-9-]{0,22}[a-z0-9]$", var.name))
     error_message = "name must be 2 to 24 lower-case letters, digits and hyphens, begin with a letter and not end with a hyphen: it becomes part of a bucket's name."
   }
+
+  validation {
+    condition     = !can(regex("^(sg-|xn--|sthree-|amzn-s3-demo-)", var.name))
+    error_message = "name must not begin with sg-, which EC2 refuses for security groups, or with xn--, sthree- or amzn-s3-demo-, which S3 refuses for buckets."
+  }
 }
 
 variable "region" {

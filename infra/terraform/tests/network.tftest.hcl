@@ -32,6 +32,12 @@ run "public" {
     error_message = "Not Control Center, Grafana and Prometheus are open to admin_cidr."
   }
 
+  # A rule that changed its source in place would still name a group while Terraform deletes it: EC2 refuses that.
+  assert {
+    condition     = alltrue([for key in keys(aws_vpc_security_group_ingress_rule.operators) : endswith(key, "-from-admin")]) && keys(aws_vpc_security_group_egress_rule.lambdas_to_services) == ["endpoints"]
+    error_message = "A rule does not go before the group that it names."
+  }
+
   assert {
     condition     = length(aws_nat_gateway.main) == 0 && length(aws_eip.nat) == 0 && length(aws_instance.bastion) == 0 && output.bastion_address == null
     error_message = "A demo pays for a NAT gateway or a bastion."
@@ -48,7 +54,7 @@ run "public" {
   }
 
   assert {
-    condition     = aws_vpc_security_group_egress_rule.lambdas_to_services.referenced_security_group_id == aws_security_group.endpoints[0].id && aws_vpc_security_group_egress_rule.lambdas_to_services.cidr_ipv4 == null
+    condition     = aws_vpc_security_group_egress_rule.lambdas_to_services["endpoints"].referenced_security_group_id == aws_security_group.endpoints[0].id && aws_vpc_security_group_egress_rule.lambdas_to_services["endpoints"].cidr_ipv4 == null
     error_message = "Functions may go further than the endpoints."
   }
 
@@ -96,10 +102,10 @@ run "public" {
   assert {
     condition = toset([for rule in concat(
       values(aws_vpc_security_group_egress_rule.packages),
+      values(aws_vpc_security_group_egress_rule.lambdas_to_services),
       [
         aws_vpc_security_group_egress_rule.hosts_inside,
         aws_vpc_security_group_egress_rule.lambdas_to_kafka,
-        aws_vpc_security_group_egress_rule.lambdas_to_services,
         aws_vpc_security_group_egress_rule.lambdas_to_dynamodb,
       ]) : rule.from_port if rule.cidr_ipv4 == "0.0.0.0/0"
     ]) == toset([80, 443])
@@ -196,6 +202,11 @@ run "bastion" {
   }
 
   assert {
+    condition     = alltrue([for key in keys(aws_vpc_security_group_ingress_rule.operators) : endswith(key, "-from-bastion")]) && keys(aws_vpc_security_group_egress_rule.lambdas_to_services) == ["nat"]
+    error_message = "A rule does not go before the group that it names."
+  }
+
+  assert {
     condition = (
       contains(aws_instance.bastion[0].vpc_security_group_ids, aws_security_group.ssh.id)
       && contains(aws_instance.bastion[0].vpc_security_group_ids, aws_security_group.bastion[0].id)
@@ -223,7 +234,7 @@ run "bastion_with_endpoints" {
   }
 
   assert {
-    condition     = length(aws_nat_gateway.main) == 1 && length(aws_vpc_endpoint.interface) == 3 && aws_vpc_security_group_egress_rule.lambdas_to_services.cidr_ipv4 == null
+    condition     = length(aws_nat_gateway.main) == 1 && length(aws_vpc_endpoint.interface) == 3 && aws_vpc_security_group_egress_rule.lambdas_to_services["endpoints"].cidr_ipv4 == null
     error_message = "service_access = endpoints is not what was asked for."
   }
 }
@@ -234,7 +245,7 @@ run "public_with_nat" {
   }
 
   assert {
-    condition     = length(aws_nat_gateway.main) == 1 && length(aws_vpc_endpoint.interface) == 0 && aws_vpc_security_group_egress_rule.lambdas_to_services.cidr_ipv4 == "0.0.0.0/0" && aws_vpc_security_group_egress_rule.lambdas_to_services.from_port == 443
+    condition     = length(aws_nat_gateway.main) == 1 && length(aws_vpc_endpoint.interface) == 0 && aws_vpc_security_group_egress_rule.lambdas_to_services["nat"].cidr_ipv4 == "0.0.0.0/0" && aws_vpc_security_group_egress_rule.lambdas_to_services["nat"].from_port == 443
     error_message = "service_access = nat is not what was asked for."
   }
 }

@@ -169,10 +169,12 @@ run "fifth_bad_values" {
   command = plan
 
   variables {
+    name       = "sg-shop"
     admin_cidr = "203.0.113.7"
   }
 
   expect_failures = [
+    var.name,
     var.admin_cidr,
   ]
 }

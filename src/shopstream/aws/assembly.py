@@ -16,7 +16,7 @@ from shopstream.aws.confirm import Expected, Line, confirm
 from shopstream.aws.deploy import Deployer
 from shopstream.aws.destroy import Destroyer
 from shopstream.aws.ownership import Deployment
-from shopstream.aws.settings import Settings, check_name, check_required, folder
+from shopstream.aws.settings import Settings, check_name, check_region, check_required, folder
 from shopstream.aws.terraform import Terraform
 from shopstream.errors import DeploymentError, UsageError
 
@@ -114,6 +114,7 @@ def gather(
         ShopstreamError: Something of it is wrong or cannot be reached.
     """
     check_name(name)
+    check_region(region)
     root = _root()
     module = Path(directory).absolute() if directory else root / "infra" / "terraform"
     if not any(module.glob("*.tf")):

@@ -28,6 +28,7 @@ _LATER = frozenset(
     {
         "InvalidNetworkInterfaceID.NotFound",
         "InvalidNetworkInterface.InUse",
+        "AuthFailure",  # it is managed by its requester, and only that may delete it
         "InvalidParameterValue",  # it is in use, as EC2 words it for some
         "OperationNotPermitted",  # it is Lambda's own for the moment
     }

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NAME = re.compile(r"^[a-z][a-z0-9-]{0,22}[a-z0-9]$")
+_RESERVED = ("sg-", "xn--", "sthree-", "amzn-s3-demo-")
+"""What EC2 refuses as the beginning of a security group's name, and S3 of a bucket's."""
+REGION = re.compile(r"^[a-z]{2,3}(-[a-z]+)+-[0-9]$")
 OURS = frozenset({"name", "region", "kafka_passwords", "kafka_ca_certificate", "secrets_version", "topology_file",
                   "zips_dir"})  # fmt: skip
 """Variables that this program sets itself."""
@@ -93,7 +96,20 @@ def check_name(name: str) -> str:
             f"--name {name!r}: a name has 2 to 24 lower-case letters, digits and hyphens, begins with a letter and "
             "does not end with a hyphen"
         )
+    if name.startswith(_RESERVED):
+        raise UsageError(f"--name {name!r}: EC2 or S3 refuses names that begin with {', '.join(_RESERVED)}")
     return name
+
+
+def check_region(region: str) -> str:
+    """A region's code, if it looks like one. Whether AWS has it, AWS tells.
+
+    Raises:
+        UsageError: It does not.
+    """
+    if not REGION.match(region):
+        raise UsageError(f"--region {region!r}: an AWS region's code is expected, like us-east-1")
+    return region
 
 
 def parse_variables(pairs: Iterable[str]) -> dict[str, str]:

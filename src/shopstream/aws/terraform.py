@@ -31,6 +31,8 @@ SAVE_LIMIT_S = 600.0
 """How long Terraform may take, once interrupted, to finish what it is doing and save its state."""
 
 _POLL_S = 0.1
+_TRACES = ("TF_LOG", "TF_LOG_CORE", "TF_LOG_PROVIDER")
+"""With them the provider writes out what it sends to AWS, a secret's value too."""
 _LOCK = ("-lock-timeout=15s",)
 _CHANGES = 2  # what `plan -detailed-exitcode` says when there is something to do
 _LOCKED = "Error acquiring the state lock"
@@ -166,6 +168,8 @@ class Terraform:
             writer.write(f"\n$ {' '.join(shown)}\n".encode())
             writer.flush()
             reader.seek(0, os.SEEK_END)
+            if secrets:
+                environment = {name: value for name, value in environment.items() if name not in _TRACES}
             child = subprocess.Popen(
                 line,
                 cwd=self.directory,

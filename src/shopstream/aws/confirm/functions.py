@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 RUNTIME = "python3.13"
 _BASIC = "AWSLambdaBasicExecutionRole"
+_PROBLEM = "PROBLEM"
+"""How a mapping's LastProcessingResult begins when its pollers reach no broker, secret or function."""
 
 
 def roles(check: Check) -> Iterator[Line]:
@@ -152,10 +154,14 @@ def _wrong_mapping(check: Check, service: Service, source: EventSource, mapping:
     states = {"Enabled", "Enabling", "Creating"} if expected.mappings_enabled else {"Disabled", "Disabling", "Creating"}
     if mapping.state not in states:
         yield "enabled" if expected.mappings_enabled else "disabled until the brokers are verified"
+    result = str(mapping.raw.get("LastProcessingResult") or "")
+    if expected.mappings_enabled and result.startswith(_PROBLEM):
+        yield f"at work, where Lambda says {result}"
     if _group(mapping) != source.group:
         yield f"group {source.group}"
     endpoints = mapping.raw.get("SelfManagedEventSource", {}).get("Endpoints", {}).get("KAFKA_BOOTSTRAP_SERVERS", [])
-    if ",".join(endpoints) != expected.bootstrap_servers:
+    # Lambda gives them back in an order of its own.
+    if sorted(endpoints) != sorted(expected.bootstrap_servers.split(",")):
         yield f"brokers {expected.bootstrap_servers}"
     access = {each["Type"]: each["URI"] for each in mapping.raw.get("SourceAccessConfigurations") or ()}
     for kind, secret in (

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 DENIED = frozenset(
     {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError", "Forbidden", "403"}
 )
+_UNTAGGED = "NoSuchTagSet"  # how S3 says that a bucket has no tags
 _GONE = frozenset(
     {
         "NoSuchEntity",
         "NoSuchBucket",
-        "NoSuchTagSet",
         "NotFound",
         "NotFoundException",
         "ResourceNotFoundException",
@@ -69,7 +69,9 @@ def tagged(
                 if scope.deployment.name in identity:
                     denied.append(identity)
                 continue
-            if code_of(error) not in _GONE:
+            if code_of(error) in _GONE:
+                continue  # AWS's lists go on naming for a while what has been deleted
+            if code_of(error) != _UNTAGGED:
                 raise
             found = None
         if scope.deployment.may_own(found, identity, names):
