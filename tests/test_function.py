@@ -261,6 +261,11 @@ class TestWhatARetryMends:
             world.call(from_file("results"))
         assert world.publisher.messages == []
 
+    def test_what_it_fails_with_is_the_cause_and_not_that_another_turn_did_not_come(self):
+        cause, idle = Retriable("throttled"), function._NotBegun("not begun")
+        assert function._cause([idle, cause, Retriable("later")]) is cause
+        assert function._cause([idle]) is idle
+
     @pytest.mark.parametrize("error", [SettingsError("KAFKA_… is missing"), Retriable("no secret")])
     def test_without_a_way_to_connect_nothing_is_recorded(self, error):
         def no_way():

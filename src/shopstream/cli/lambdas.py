@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,9 +83,8 @@ def run(*, config: Path | None, faults: str | None, no_freeze: bool, cluster: Pa
                 time.sleep(_TICK)
         except KeyboardInterrupt:
             _tell("\nfinishing the batches at hand")
-            counts = host.counts()
             host.stop()
-            for each in counts.values():
+            for each in host.counts().values():
                 _tell(
                     f"{each.topic} → {each.function}: {each.delivered:,} records in {each.batches:,} batches, "
                     f"{each.failures:,} failed invocations, {each.discarded:,} records given up"
@@ -131,13 +130,13 @@ def _host(
 ) -> Iterator[LambdaHost]:
     """A host that has not been started. It ends with this, and so does what stands in for AWS."""
     from shopstream.lambdas.host import LambdaHost
-    from shopstream.lambdas.runtime import LocalRuntime
+    from shopstream.lambdas.runtime import LocalRuntime, find_python
 
     if config is not None and (cluster or zips):
         raise UsageError("--cluster and --zips are for the shop: with a CONFIG, name both there")
     home = local_home()
+    find_python(os.environ)  # without it nothing has to be started; the host makes the runtime when all else is right
     runtime = LocalRuntime(home / "cache" / "lambda", os.environ, _tell)
-    runtime.python()
     with _declared(config, cluster, zips, home, poll=poll) as (declared, secrets, environment):
         functions = [each for each in declared.functions if only is None or _named(each.name, only, config)]
         if not functions:
@@ -176,22 +175,27 @@ def _declared(
         secrets = AnySecrets(JsonFiles(config.parent), SecretsManager(lambda: _client("secretsmanager")))
         yield load(config), secrets, passed_on
         return
-    from shopstream.cli.on_lambda import build_zips, require_aws_packages
+    from shopstream.cli.on_lambda import find_zips, require_aws_packages
 
     require_aws_packages()
     from shopstream.lambdas.config import LambdaFile
     from shopstream.rehearsal.aws import AwsStandIn
+    from shopstream.run.lambda_fleet import rewind_joins
     from shopstream.run.lambda_shop import set_up
+    from shopstream.run.runner import only_run_in
     from shopstream.topology import load as load_topology
 
     shop = load_topology()
-    zips = zips or build_zips(_tell)
+    zips = find_zips(zips, shop, _tell)
     properties = cluster or _local_cluster(home, shop)
     if poll:
         _refuse_foreign_history(properties, shop)
-    with AwsStandIn(home / "logs" / "aws.log") as aws:
+    # Two pollers of one group with a table each would keep the halves of an order apart.
+    with only_run_in(home) if poll else nullcontext(), AwsStandIn(home / "logs" / "aws.log") as aws:
         made = set_up(shop, properties, zips, aws.client)
         account = SecretsManager(lambda: aws.client("secretsmanager"))
+        if poll:
+            rewind_joins(properties, shop)
         yield LambdaFile(list(made.functions), list(made.mappings)), account, aws.environment()
 
 

@@ -16,16 +16,18 @@ if TYPE_CHECKING:
 
     from shopstream.lambdas.model import Faults
     from shopstream.run.fleet import MakeFleet, Tell
+    from shopstream.topology import Topology
 
 _KINDS = ("redeliver", "fail", "crash")
 _RESTART = "restart"
 
 
-def make_lambdas(zips: Path | None, faults: str | None, tell: Tell) -> MakeFleet:
+def make_lambdas(zips: Path | None, shop: Topology, faults: str | None, tell: Tell) -> MakeFleet:
     """What makes the fleet of a run on Lambda. All that can be refused is refused here, before anything is started.
 
     Args:
         zips: Where the functions' zips are; None to build them from the checkout.
+        shop: Whose functions these are.
         faults: What shall go wrong, as `--faults` has it.
         tell: Told in a line what takes time.
 
@@ -38,7 +40,7 @@ def make_lambdas(zips: Path | None, faults: str | None, tell: Tell) -> MakeFleet
     from shopstream.run.lambda_fleet import LambdaFleet
 
     find_python(os.environ)
-    return partial(LambdaFleet, zips=zips or build_zips(tell), faults=shares, restart_every=restart_every)
+    return partial(LambdaFleet, zips=find_zips(zips, shop, tell), faults=shares, restart_every=restart_every)
 
 
 def parse_faults(text: str | None) -> tuple[Faults | None, float | None]:
@@ -81,6 +83,22 @@ def require_aws_packages() -> None:
         raise UsageError(
             f"{' and '.join(missing)} is missing: install it with `make lambda`, or `pip install 'shopstream[aws]'`"
         )
+
+
+def find_zips(zips: Path | None, shop: Topology, tell: Tell) -> Path:
+    """The directory that is named, with a zip for each service; or that of the zips that the checkout makes.
+
+    Raises:
+        UsageError: A zip is missing, or there is no checkout.
+        ShopstreamError: The zips cannot be built.
+    """
+    if zips is None:
+        return build_zips(tell)
+    from shopstream.run.lambda_shop import zip_of
+
+    for service in shop.services:
+        zip_of(zips, service)
+    return zips
 
 
 def build_zips(tell: Tell) -> Path:

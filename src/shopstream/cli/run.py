@@ -19,7 +19,7 @@ from shopstream.errors import UsageError
 from shopstream.events import valid_run_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from rich.console import Console
 
@@ -118,6 +118,8 @@ def run(
         raise UsageError("--guarantee exactly-once needs --on worker: an event source mapping delivers at least once")
     if platform == "worker" and (faults or zips):
         raise UsageError("--faults and --zips need --on lambda; to see a worker fail, kill -9 one of those in run.json")
+    if platform == "lambda" and workers != 1:
+        raise UsageError("--workers needs --on worker: on lambda there are as many environments as batches at a time")
     shop = load(topology_file)
     wanted = Run(
         run_id=name,
@@ -134,7 +136,7 @@ def run(
             raise UsageError("--topology needs --zips on lambda: the topology is in the zips")
         from shopstream.cli.on_lambda import make_lambdas
 
-        make_fleet = make_lambdas(zips, faults, lambda text: click.echo(text, err=True))
+        make_fleet = make_lambdas(zips, shop, faults, lambda text: click.echo(text, err=True))
     return _carry_out(
         wanted,
         shop,
@@ -144,6 +146,8 @@ def run(
         topology_file=topology_file,
         as_json=as_json,
         make_fleet=make_fleet,
+        faults=faults,
+        zips=zips,
     )
 
 
@@ -202,6 +206,8 @@ def _carry_out(
     topology_file: Path | None = None,
     as_json: bool = False,
     make_fleet: MakeFleet | None = None,
+    faults: str | None = None,
+    zips: Path | None = None,
 ) -> int:
     """Run and report. Returns the exit code."""
     from rich.console import Console
@@ -219,7 +225,8 @@ def _carry_out(
             with watcher:
                 result = Runner(plan, shop, watcher, make_fleet or make_workers).run()
         except KeyboardInterrupt:
-            click.echo(_how_to_finish(wanted, rate, workers, cluster, topology_file), err=True)
+            options = {"rate": rate, "faults": faults, "zips": zips, "cluster": cluster, "topology": topology_file}
+            click.echo(how_to_finish(wanted, workers, options), err=True)
             raise
     if as_json:
         say(json.dumps(result.to_data(), indent=2))
@@ -256,14 +263,13 @@ def _running(cluster: Path | None, shop: Topology, news: Console) -> Iterator[tu
         raise
 
 
-def _how_to_finish(
-    wanted: Run, rate: float | None, workers: int, cluster: Path | None, topology_file: Path | None
-) -> str:
+def how_to_finish(wanted: Run, workers: int, options: Mapping[str, object]) -> str:
+    """The command that goes on with a run, with those of the options that have a value."""
     words = [_own_name(), "run", "--orders", wanted.orders, "--run-id", wanted.run_id, "--seed", wanted.seed]
     words += ["--start", wanted.start.isoformat(), "--on", wanted.platform, "--guarantee", wanted.guarantee]
     words += ["--workers", workers] if wanted.platform == "worker" else []
-    for option, value in (("--rate", rate), ("--cluster", cluster), ("--topology", topology_file)):
-        words += [option, value] if value is not None else []
+    for name, value in options.items():
+        words += [f"--{name}", value] if value is not None else []
     return f"\nTo finish this run later:\n  {shlex.join(map(str, words))}"
 
 

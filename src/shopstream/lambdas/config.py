@@ -105,8 +105,10 @@ def load(path: Path) -> LambdaFile:
     """
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read: {error}") from error
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: is no YAML: {error}") from error
     except yaml.YAMLError as error:
         raise UsageError(f"{path}: is no YAML: {error}") from error
     try:

@@ -97,9 +97,7 @@ class LambdaFleet:
         self._aws.start()
         self._shop = set_up(self._topology, plan.cluster, self._zips, self._aws.client, seed=plan.run.seed)
         if self._resumes:
-            for service in self._topology.processors:
-                if service.state:
-                    rewind(plan.cluster, service)
+            rewind_joins(plan.cluster, self._topology)
         self._host = LambdaHost(
             self._shop.functions,
             self._shop.mappings,
@@ -309,6 +307,17 @@ class _Ends:
         for (topic, _), offset in list_offsets(self._admin, self._places, LATEST).items():
             ends[topic] += offset
         return ends
+
+
+def rewind_joins(cluster: Path, topology: Topology) -> None:
+    """Let the services with a table read their topics again: the table is a new one, and halves wait on the topics.
+
+    Raises:
+        ClusterError: The cluster refuses.
+    """
+    for service in topology.processors:
+        if service.state:
+            rewind(cluster, service)
 
 
 def rewind(cluster: Path, service: Service) -> None:

@@ -38,7 +38,7 @@ from shopstream.runtime.transport import Batch
 from shopstream.topology import load
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from shopstream.runtime.esm import Delivery
     from shopstream.runtime.processor import Processor
@@ -119,7 +119,7 @@ class ProcessorFunction:
         answers = self._process(deliveries, invocation)
         failures = {place: answer for place, answer in enumerate(answers) if isinstance(answer, Retriable)}
         if failures and not self._partial:
-            raise next(iter(failures.values()))  # before anything is written: the retry writes it all
+            raise _cause(failures.values())  # before anything is written: the retry writes it all
         messages: list[Message] = []
         causes: list[int] = []  # for each message, the place of the delivery that it follows from
         for place, answer in enumerate(answers):
@@ -131,7 +131,7 @@ class ProcessorFunction:
         for number, why in missing.items():
             failures.setdefault(causes[number], Retriable(f"{len(missing)} messages are not acknowledged: {why}"))
         if failures and not self._may_respond(failures, deliveries):
-            raise next(iter(failures.values()))
+            raise _cause(failures.values())
         invocation.written(message for number, message in enumerate(messages) if causes[number] not in failures)
         invocation.counts["RecordsFailed"] = len(failures)
         for place, error in failures.items():
@@ -158,7 +158,7 @@ class ProcessorFunction:
         def process(places: list[int]) -> None:
             for place in places:
                 if stopped.is_set():
-                    answers[place] = Retriable("not begun, after another record failed")
+                    answers[place] = _NotBegun("not begun, after another record failed")
                 elif place and invocation.time_left() < until:
                     answers[place] = Retriable("not begun: the time of this invocation would not suffice")
                 else:
@@ -184,6 +184,15 @@ class ProcessorFunction:
             return self._processor.process([delivery.record])
         except Retriable as error:
             return error
+
+
+class _NotBegun(Retriable):
+    """A record's turn did not come."""
+
+
+def _cause(failures: Iterable[Retriable]) -> Retriable:
+    """What to fail with: rather what went wrong than that another record's turn did not come."""
+    return min(failures, key=lambda failure: isinstance(failure, _NotBegun))
 
 
 _functions: dict[str, Function] = {}
