@@ -264,6 +264,21 @@ def test_trouble_is_told_once_and_polling_goes_on_when_it_is_mended():
     assert "polling again" in last
 
 
+def test_brokers_that_cannot_be_reached_are_told_though_the_source_lives_on():
+    log, function = Log(1), Pretended()
+    with running(log, function) as mapping:
+        until(lambda: log.members)
+        log.members[0].trouble = "PROBLEM: Connection error."
+        until(lambda: mapping.told)
+        until(lambda: mapping.counts().last_result == "PROBLEM: Connection error.")
+        log.members[0].trouble = ""
+        until(lambda: mapping.counts().last_result != "PROBLEM: Connection error.")
+    first, last = mapping.told
+    assert "Connection error" in first
+    assert "polling again" in last
+    assert len(log.members) == 1
+
+
 @pytest.mark.parametrize("error", [SourceProblem("PROBLEM: x", ""), RuntimeError("a defect")])
 def test_a_source_that_breaks_is_replaced(error):
     log, function = Log(1), Pretended()

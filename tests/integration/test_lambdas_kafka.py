@@ -24,6 +24,7 @@ from confluent_kafka.admin import (
 from shopstream.cluster import certificates
 from shopstream.lambdas.connection import NO_CONNECTION, NO_TOPIC, NOT_AUTHENTICATED, NOT_AUTHORIZED, SERVER_NOT_TRUSTED
 from shopstream.lambdas.host import LambdaHost
+from shopstream.lambdas.kafka_source import KafkaSource
 from shopstream.lambdas.model import Faults, FunctionConfig, MappingConfig, Provisioned
 from shopstream.settings import ClientSettings
 from tests.lambda_world import gone, runtime, until, zipped
@@ -200,6 +201,25 @@ def test_every_record_once_and_in_order_when_nothing_goes_wrong(world, protocol)
     assert sorted(int(value) for *_, value in world.got) == list(range(1400))
     assert gone(pid)
     assert world.told == []
+
+
+def test_while_a_batch_fails_for_long_only_a_few_records_are_taken_in_and_none_is_lost(world):
+    world.send(600)
+    (mapping,) = world.host("note")._mapping_configs
+    source = KafkaSource(mapping, world.secrets, "test")
+    try:
+        until(lambda: source.keep_alive() or source.assignment, "it has its partitions")
+        for _ in range(400):
+            source.keep_alive()
+            time.sleep(0.01)
+        assert 50 <= len(source._early) <= 60
+        found = []
+        while len(found) < 600 and (record := source.fetch(20)):
+            found.append(record)
+        for partition in range(3):
+            assert [each.offset for each in found if each.partition.number == partition] == list(range(200))
+    finally:
+        source.close()
 
 
 def test_the_event_is_awss(world):

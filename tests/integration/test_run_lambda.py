@@ -3,15 +3,21 @@
 import json
 import os
 import signal
+import subprocess
 from collections import Counter
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
+from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from shopstream.cli.on_lambda import build_zips
 from tests.integration.shop import Shop
 
 pytestmark = [pytest.mark.kafka, pytest.mark.infra, pytest.mark.timeout(600)]
 
+EVENTS = Path(__file__).parents[2] / "docs" / "test-events"
 WITHIN = 400  # seconds; the DynamoDB of the stand-in takes about 100 updates a second
 
 
@@ -85,6 +91,53 @@ def test_what_was_placed_by_hand_is_answered_too(shop, zips, tmp_path):
     assert (answer["run_id"], answer["orders"]) == ("by-hand", 3)
     placed = {record.key() for record in shop.records("order_placed")}
     assert {b"by-hand-00000000", b"by-hand-00000001", b"by-hand-00000002"} <= placed
+
+
+@contextmanager
+def serving(shop, zips):
+    """`shopstream lambda run` until Ctrl-C, which ends it well."""
+    environment = {**os.environ, "SHOPSTREAM_HOME": str(shop.home)}
+    command = shop.command("lambda", "run", "--zips", zips)
+    log = shop.home / "lambda-run.log"  # not a pipe, which would fill up: the functions' own logs come out here
+    with log.open("w") as out:
+        process = subprocess.Popen(command, env=environment, stdout=out, stderr=subprocess.STDOUT)
+    try:
+        yield
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0, log.read_text()[-5000:]
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def test_a_half_from_before_a_stop_meets_its_other_half_after_the_next_start(shop, zips):
+    def answer(service):
+        shop.run("lambda", "invoke", service, "--zips", zips, "--event", EVENTS / f"{service}.json")
+
+    def decided():
+        topics = ("order_shipped", "order_cancelled")
+        return {record.key() for topic in topics for record in shop.records(topic)}
+
+    client = AdminClient(shop.admin.to_librdkafka())
+    places = [TopicPartition("payment_result", number) for number in range(6)]
+
+    def read_to_the_end():
+        wanted = [ConsumerGroupTopicPartitions("shipping_handler.payment_result", places)]
+        (future,) = client.list_consumer_group_offsets(wanted, request_timeout=10).values()
+        committed = sum(max(0, place.offset) for place in future.result().topic_partitions)
+        return committed >= shop.end_of("payment_result")
+
+    before = {record.key() for record in shop.records("payment_result")}
+    answer("payment_processor")
+    ours = {record.key() for record in shop.records("payment_result")} - before
+    assert ours
+    with serving(shop, zips):
+        shop.wait(read_to_the_end, "the first halves are not read", timeout=120)
+    assert not ours & decided()
+    answer("inventory_manager")
+    with serving(shop, zips):
+        shop.wait(lambda: ours <= decided(), "halves from before the stop are lost", timeout=120)
 
 
 def alive(pid):

@@ -35,6 +35,7 @@ _Ends = tuple[int, int] | None  # None when nobody answered, which the stubs do 
 
 _ANSWER_WITHIN = 10.0  # seconds for one answer of the brokers
 _COMMIT_AGAIN = 0.5  # seconds
+_MOST_EARLY = 50  # records that are taken in while a function works; ten a second come
 _TROUBLE_LASTS = 30.0  # seconds since a connection has failed; the client tries again every 10 at least
 
 # The client library mends these by itself, once the brokers are there.
@@ -66,6 +67,7 @@ class KafkaSource:
         self._sent: dict[int, int] = {}
         self._owed_since = 0.0
         self._early: deque[Record] = deque()
+        self._halted = False
         self._partitions = 0
         self._failures = 0
         self._failed_at = 0.0
@@ -108,11 +110,14 @@ class KafkaSource:
         while self._early:
             if self.holds(record := self._early.popleft()):
                 return record
+        self._flow()
         self._commit_owed()
         return self._poll(timeout)
 
     def keep_alive(self) -> None:
         """Take part in the group's life while no record is wanted."""
+        if len(self._early) >= _MOST_EARLY:
+            self._halt()
         if (record := self._poll(0)) is not None:
             self._early.append(record)
         self._commit_owed()
@@ -216,6 +221,19 @@ class KafkaSource:
             message.headers() or [],
             self._epochs.get(number, 0),
         )
+
+    def _halt(self) -> None:
+        """Let no record come, from partitions that are new among ours either: a batch may fail for hours."""
+        self._consumer.pause(self._ours())
+        self._halted = True
+
+    def _flow(self) -> None:
+        if self._halted:
+            self._consumer.resume(self._ours())
+            self._halted = False
+
+    def _ours(self) -> list[TopicPartition]:
+        return [TopicPartition(self._mapping.topic, number) for number in self._assigned]
 
     def _commit_owed(self) -> None:
         """Send what is to be committed, unless an answer is still to come: a commit that waits may wait for minutes."""

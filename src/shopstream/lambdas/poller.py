@@ -211,8 +211,10 @@ class Poller:
     def _look(self, source: Source) -> None:
         self.assignment = source.assignment
         now = time.monotonic()
+        if source.trouble:
+            self._stuck(source.trouble, "")
         # Where there are more pollers than partitions, some never get one: for them, no trouble for a while will do.
-        if self._problem and (self.assignment or now - self._opened > _LONGEST_RETRY):
+        elif self._problem and (self.assignment or now - self._opened > _LONGEST_RETRY):
             self._tell(f"{self._mapping.topic} → {self._mapping.function}: polling again")
             self._problem = ""
         if now - self._looked > _LOOK or self.partitions == 0:
