@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from shopstream.aws import leftovers
+from shopstream.aws import assembly, leftovers
 from shopstream.aws.deploy import Deployer
-from shopstream.aws.ownership import Deployment, read_tags
+from shopstream.aws.ownership import ACCOUNTS, Deployment, read_tags
 from shopstream.aws.price import INSTANCE_HOUR, changes, price
 from shopstream.aws.settings import Settings, check_name, check_required, parse_variables
 from shopstream.aws.statefile import read_state
@@ -31,6 +34,7 @@ class FakeTerraform:
         self.variables = {}
         self.version = 0
         self.planned_version = 0
+        self.applied = {}
 
     def check(self):
         self.calls.append("check")
@@ -41,8 +45,8 @@ class FakeTerraform:
     def state_data(self):
         if not self.version:
             return {}
-        secrets = [{"name": OURS.user_secret(user), "tags_all": OURS.tags} for user in OURS.users]
-        versions = [{"secret_string_wo_version": self.version} for _ in OURS.users]
+        secrets = [{"name": name, "tags_all": OURS.tags} for name in OURS.logins.values()]
+        versions = [{"secret_string_wo_version": self.version} for _ in OURS.logins]
         return {
             "resources": [
                 {"mode": "managed", "type": kind, "instances": [{"attributes": each} for each in attributes]}
@@ -57,7 +61,7 @@ class FakeTerraform:
         self.variables = dict(variables)
         self.planned_version = int(variables["secrets_version"])
         out.write_text("plan", encoding="utf-8")
-        return self.planned_version != self.version
+        return self.planned_version != self.version or self.variables != self.applied
 
     def planned(self, plan):
         return {"variables": {name: {"value": value} for name, value in self.variables.items()}}
@@ -65,16 +69,37 @@ class FakeTerraform:
     def apply(self, plan, *, secrets):
         self.calls.append("apply")
         client = self.aws.client("secretsmanager")
-        for user, password in json.loads(secrets["kafka_passwords"]).items():
-            text = json.dumps({"username": user, "password": password})
-            if self.version:
-                client.put_secret_value(SecretId=OURS.user_secret(user), SecretString=text)
-            else:
-                client.create_secret(Name=OURS.user_secret(user), SecretString=text, Tags=OURS.tag_list)
+        for variable, names in (("kafka_passwords", OURS.users), ("host_passwords", OURS.accounts)):
+            given = json.loads(secrets[variable])
+            assert set(given) == set(names)
+            for login, password in given.items():
+                text = json.dumps({"username": login, "password": password})
+                if self.version:
+                    client.put_secret_value(SecretId=OURS.logins[login], SecretString=text)
+                else:
+                    client.create_secret(Name=OURS.logins[login], SecretString=text, Tags=OURS.tag_list)
         self.version = self.planned_version
+        self.applied = dict(self.variables)
 
     def outputs(self):
-        return {}
+        return {"kafka_private_ips": ["10.20.0.21"]}
+
+
+class FakeAnsible:
+    """Takes note of the calls, in the list of Terraform's."""
+
+    def __init__(self, terraform, *, works=True):
+        self.terraform = terraform
+        self.works = works
+
+    def check(self):
+        self.terraform.calls.append("ansible check")
+
+    def configure(self, outputs):
+        assert outputs == self.terraform.outputs()
+        self.terraform.calls.append("ansible")
+        if not self.works:
+            raise DeploymentError("`ansible-playbook site.yml` failed")
 
 
 @pytest.fixture
@@ -94,8 +119,8 @@ def deployer(aws, terraform, zips, *, agree=True, told=None, **more):
 def passwords(aws):
     client = aws.client("secretsmanager")
     return {
-        user: json.loads(client.get_secret_value(SecretId=OURS.user_secret(user))["SecretString"])["password"]
-        for user in OURS.users
+        login: json.loads(client.get_secret_value(SecretId=name)["SecretString"])["password"]
+        for login, name in OURS.logins.items()
     }
 
 
@@ -136,6 +161,39 @@ def test_a_rotation_writes_new_passwords(aws, zips):
     assert {user for user, password in passwords(aws).items() if first[user] != password} == {"admin"}
 
 
+def test_lambda_polls_when_ansible_has_verified_the_brokers(aws, zips):
+    terraform, told = FakeTerraform(aws), []
+    asked = []
+    one = deployer(aws, terraform, zips, told=told, ansible=FakeAnsible(terraform), rotate=("admin",))
+    one.agree = lambda text: asked.append(text) or True
+    one.run()
+    assert terraform.calls == ["check", "ansible check", "init", "plan", "apply", "ansible", "plan", "apply"]
+    assert terraform.applied["event_source_mappings_enabled"] == "true"
+    assert terraform.version == 1
+    (question,) = asked
+    assert "then Ansible makes a cluster of the hosts, and Lambda begins to poll it" in question
+    terraform.calls.clear()
+    deployer(aws, terraform, zips, ansible=FakeAnsible(terraform), variables=Settings.read(zips, OURS.name).given).run()
+    assert "apply" not in terraform.calls
+
+
+def test_lambda_does_not_poll_when_a_playbook_fails_or_the_user_says_no(aws, zips):
+    terraform = FakeTerraform(aws)
+    with pytest.raises(DeploymentError, match=r"site\.yml. failed"):
+        deployer(aws, terraform, zips, ansible=FakeAnsible(terraform, works=False)).run()
+    assert "event_source_mappings_enabled" not in terraform.applied
+    no = {"event_source_mappings_enabled": "false"}
+    deployer(aws, terraform, zips, ansible=FakeAnsible(terraform), variables=no).run()
+    assert terraform.applied["event_source_mappings_enabled"] == "false"
+
+
+def test_bare_hosts_are_not_polled(aws, zips):
+    terraform = FakeTerraform(aws)
+    deployer(aws, terraform, zips).run()
+    assert terraform.calls == ["check", "init", "plan", "apply"]
+    assert "event_source_mappings_enabled" not in terraform.applied
+
+
 def test_no_secret_is_told_planned_or_kept(aws, zips):
     terraform, told = FakeTerraform(aws), []
     deployer(aws, terraform, zips, told=told, variables={"access": "public"}).run()
@@ -168,7 +226,9 @@ def test_a_missing_zip_is_told_before_anything_is_done(aws, zips):
 # --- What is said and kept -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("pair", ["novalue", "=x", "a-b=x", "kafka_passwords={}", "name=x", "region=x"])
+@pytest.mark.parametrize(
+    "pair", ["novalue", "=x", "a-b=x", "kafka_passwords={}", "host_passwords={}", "name=x", "region=x"]
+)
 def test_a_variable_that_cannot_be_given_is_refused(pair):
     with pytest.raises(UsageError):
         parse_variables([pair])
@@ -240,6 +300,33 @@ def test_names_follow_from_the_topology():
     assert deployment.tables == ("shop-shipping_handler_state",)
     assert deployment.secrets[-2:] == ("shop/kafka-ca", "shop/kafka-ca-key")
     assert set(deployment.users) == set(TOPOLOGY.users)
+    assert deployment.logins["broker"] == "shop/hosts/broker"
+    assert set(deployment.logins.values()) < set(deployment.secrets)
+
+
+def test_terraform_makes_the_accounts_that_the_scripts_know():
+    root = Path(__file__).parent.parent
+    text = (root / "infra" / "terraform" / "secrets.tf").read_text(encoding="utf-8")
+    block = text[text.index("accounts = {") : text.index("}", text.index("accounts = {"))]
+    assert dict(re.findall(r'(\w+)\s+= "(\w+)"', block)) == ACCOUNTS
+
+
+def test_a_topology_with_a_user_that_the_hosts_need_is_refused():
+    operators = {**TOPOLOGY.operators, "broker": replace(TOPOLOGY.operators["dashboard"], name="broker")}
+    with pytest.raises(UsageError, match="the hosts have an account of that name: rename the user"):
+        Deployment.of(replace(TOPOLOGY, operators=operators), name="shop", account="1", region="us-east-1")
+
+
+def test_the_private_key_is_looked_for_beside_the_public_one_and_remembered(tmp_path):
+    (tmp_path / "key").write_text("private", encoding="utf-8")
+    public = str(tmp_path / "key.pub")
+    assert assembly.find_private_key(None, public) == str(tmp_path / "key")
+    assert assembly.find_private_key("other", public) == str(Path("other").absolute())
+    assert assembly.find_private_key(None, str(tmp_path / "absent.pub")) is None
+    settings = Settings.read(tmp_path, "shop")
+    settings.private_key = str(tmp_path / "key")
+    settings.write()
+    assert Settings.read(tmp_path, "shop").private_key == str(tmp_path / "key")
 
 
 def state(**attributes):
@@ -315,6 +402,19 @@ def test_without_a_terminal_and_without_yes_it_is_wrong_use(command):
 )
 def test_wrong_use_is_exit_2(arguments):
     assert run(*arguments).returncode == 2
+
+
+def test_without_ansible_or_playbooks_nothing_is_built_or_made(aws, stand_in, tmp_path):
+    module = tmp_path / "terraform"
+    module.mkdir()
+    (module / "main.tf").touch()
+    (tmp_path / "key.pub").write_text("ssh-ed25519 AAAA me", encoding="utf-8")
+    done = run("deploy", "--yes", "--name", OURS.name, "--directory", str(module), "--admin-cidr", "203.0.113.7/32",
+               "--ssh-public-key", str(tmp_path / "key.pub"), stand_in=stand_in)  # fmt: skip
+    assert done.returncode == 1
+    assert "--infrastructure-only" in done.stderr
+    assert "building" not in done.stderr
+    assert leftovers.find(aws, OURS).clean
 
 
 def test_leftovers_are_exit_1_and_json_is_all_there_is_on_standard_output(aws, stand_in):

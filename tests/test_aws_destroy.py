@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 
 import pytest
@@ -227,12 +228,13 @@ def test_terraform_gets_a_zip_for_each_service_even_where_none_was_built(aws, te
         from pathlib import Path
 
         seen["zips"] = {path.stem for path in Path(variables["zips_dir"]).glob("*.zip")}
-        seen["passwords"] = secrets["kafka_passwords"]
+        seen["passwords"] = {*json.loads(secrets["kafka_passwords"]), *json.loads(secrets["host_passwords"])}
         original(variables=variables, secrets=secrets)
 
     terraform.destroy = look
     destroyer(aws, terraform).run()
     assert seen["zips"] == set(OURS.services)
+    assert seen["passwords"] == set(OURS.logins)
 
 
 def test_a_dry_run_changes_nothing(aws, terraform):

@@ -21,26 +21,29 @@ __all__ = ["account", "aws", "stand_in"]
 
 def store(aws, deployment, passwords):
     """What Terraform does with them."""
-    for user, password in json.loads(passwords.environment()).items():
+    for login, password in words(passwords).items():
         aws.client("secretsmanager").create_secret(
-            Name=deployment.user_secret(user),
-            SecretString=json.dumps({"username": user, "password": password}),
+            Name=deployment.logins[login],
+            SecretString=json.dumps({"username": login, "password": password}),
             Tags=deployment.tag_list,
         )
 
 
 def words(passwords):
-    return json.loads(passwords.environment())
+    """Every password, of users and accounts."""
+    users, accounts = (json.loads(text) for text in passwords.variables().values())
+    assert (set(users), set(accounts)) == (set(OURS.users), set(OURS.accounts))
+    return {**users, **accounts}
 
 
-MANAGED = [OURS.user_secret(user) for user in OURS.users]
+MANAGED = list(OURS.logins.values())
 
 
-def test_the_first_deployment_makes_a_password_for_every_user(aws):
+def test_the_first_deployment_makes_a_password_for_every_user_and_account(aws):
     made = secrets.collect(aws, OURS)
-    assert set(made.made) == set(words(made)) == set(OURS.users)
+    assert set(made.made) == set(words(made)) == {*OURS.users, *OURS.accounts}
     assert made.version == 1
-    assert len(set(words(made).values())) == len(OURS.users)
+    assert len(set(words(made).values())) == len(OURS.users) + len(OURS.accounts)
     for password in words(made).values():
         assert len(password) >= 32
         assert password.replace("-", "").replace("_", "").isalnum()
@@ -62,7 +65,7 @@ def test_a_new_user_gets_one_and_the_others_keep_theirs(aws):
     again = secrets.collect(aws, OURS, managed=managed, written=1)
     # Terraform creates its secret, and so needs no new version.
     assert (again.version, again.made) == (1, ("auditor",))
-    assert {user for user in OURS.users if words(again)[user] != words(first)[user]} == {"auditor"}
+    assert {login for login in OURS.logins if words(again)[login] != words(first)[login]} == {"auditor"}
 
 
 def test_a_password_that_was_lost_is_written_again_by_a_new_version(aws):
@@ -72,18 +75,21 @@ def test_a_password_that_was_lost_is_written_again_by_a_new_version(aws):
     assert secrets.collect(aws, OURS, managed=MANAGED, written=4).version == 5
 
 
-@pytest.mark.parametrize(("rotate", "changed"), [(["admin"], {"admin"}), (["all"], set(OURS.users))])
+@pytest.mark.parametrize(
+    ("rotate", "changed"),
+    [(["admin"], {"admin"}), (["broker", "admin"], {"broker", "admin"}), (["all"], set(OURS.logins))],
+)
 def test_rotation_is_a_new_version(aws, rotate, changed):
     first = secrets.collect(aws, OURS)
     store(aws, OURS, first)
     rotated = secrets.collect(aws, OURS, managed=MANAGED, written=1, rotate=rotate)
     assert rotated.version == 2
     assert set(rotated.made) == changed
-    assert {user for user in OURS.users if words(rotated)[user] != words(first)[user]} == changed
+    assert {login for login in OURS.logins if words(rotated)[login] != words(first)[login]} == changed
 
 
 def test_rotating_nobody_is_wrong_use(aws):
-    with pytest.raises(UsageError, match="no such Kafka user"):
+    with pytest.raises(UsageError, match="no such Kafka user or account"):
         secrets.collect(aws, OURS, rotate=["nobody"])
 
 

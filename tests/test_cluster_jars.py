@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from shopstream.cluster import jars
+from shopstream.cluster import jars, maven
 from shopstream.errors import ClusterError
 
 NAMES = ("org.apache.kafka:kafka_2.13:4.4.0", "org.slf4j:slf4j-api:1.7.36")
@@ -18,7 +18,7 @@ def digest(content):
 
 @pytest.fixture
 def lock():
-    return jars.Lock(tuple(sorted(jars.Jar(name, digest(name.encode())) for name in NAMES)))
+    return jars.Lock(tuple(sorted(maven.Jar(name, digest(name.encode())) for name in NAMES)))
 
 
 @pytest.fixture
@@ -26,12 +26,12 @@ def download(monkeypatch):
     """A download that works, without a network: each jar holds its own name."""
     downloads = []
 
-    def fake(_repository, directory, lock):
+    def fake(_repository, directory, locked):
         downloads.append(directory)
-        for jar in lock.jars:
+        for jar in locked:
             (directory / jar.filename).write_bytes(jar.coordinate.encode())
 
-    monkeypatch.setattr(jars, "_download", fake)
+    monkeypatch.setattr(maven, "download", fake)
     return downloads
 
 
@@ -74,7 +74,7 @@ def test_a_jar_that_is_missing_is_found(tmp_path, lock, download):
 
 
 def test_a_download_that_differs_from_the_lock_installs_nothing(tmp_path, lock, download):
-    wrong = jars.Lock((*lock.jars, jars.Jar("a:b:1", digest(b"what was locked"))))
+    wrong = jars.Lock((*lock.jars, maven.Jar("a:b:1", digest(b"what was locked"))))
     with pytest.raises(ClusterError, match="nothing was installed"):
         jars.install(tmp_path, wrong)
     assert list(tmp_path.iterdir()) == []
@@ -82,11 +82,11 @@ def test_a_download_that_differs_from_the_lock_installs_nothing(tmp_path, lock, 
 
 @pytest.mark.parametrize("interruption", [KeyboardInterrupt, ClusterError, OSError])
 def test_an_interrupted_download_leaves_nothing(tmp_path, lock, monkeypatch, interruption):
-    def interrupted(_repository, directory, _lock):
+    def interrupted(_repository, directory, _jars):
         (directory / "half.jar").write_bytes(b"half")
         raise interruption
 
-    monkeypatch.setattr(jars, "_download", interrupted)
+    monkeypatch.setattr(maven, "download", interrupted)
     with pytest.raises(interruption):
         jars.install(tmp_path, lock)
     assert list(tmp_path.iterdir()) == []

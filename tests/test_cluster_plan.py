@@ -27,6 +27,16 @@ def test_what_nobody_declares_is_surplus():
     assert compare(EMPTY, STATE) == Plan(surplus=Surplus(("orders",), ("reader",), (ACL,)))
 
 
+def test_what_an_operator_makes_itself_is_no_surplus():
+    want = replace(EMPTY, foreign=("_own",))
+    have = replace(EMPTY, topics={"_own-topic": TOPIC, "other": TOPIC})
+    assert compare(want, have).surplus == Surplus(topics=("other",))
+
+
+def test_a_user_that_is_kept_is_no_surplus_with_its_rights():
+    assert compare(EMPTY, STATE, keep={"reader"}).surplus == Surplus(topics=("orders",))
+
+
 def test_settings_are_changed_one_by_one_and_foreign_ones_taken_back():
     have = replace(STATE, topics={"orders": replace(TOPIC, config={"retention.ms": "2", "flush.ms": "5"})})
     assert compare(STATE, have).configure == {"orders": {"flush.ms": None, "retention.ms": "1000"}}

@@ -42,10 +42,18 @@ operators:
   auditor:
     reads: all
     watches_groups: true
+  monitor:
+    reads: [orders]
+    inspects: true
+    owns: _mon
+  agent:
+    feeds: [_mon-metrics]
 """
 SHOP = "    produces: [orders]\n    progress: progress\n"
 TILL = "    options: {seed: 0}\n"
 ROOT = "    superuser: true\n"
+OWNS = "    owns: _mon\n"
+FEEDS = "    feeds: [_mon-metrics]\n"
 
 
 def edited(old, new):
@@ -74,6 +82,49 @@ RULES = {
     ),
     "unknown key of a service": (TILL, "    writes: [orders] #!\n", "unknown key 'writes'", "use one of: consumes, "),
     "unknown key of an operator": (ROOT, ROOT + "    power: 1 #!\n", "unknown key 'power'", "use one of: superuser, "),
+    "no prefix": (
+        OWNS,
+        "    owns: _con* #!\n",
+        "no topic's name begins with '_con*'",
+        "write the beginning of the names",
+    ),
+    "an empty prefix": (OWNS, "    owns: #!\n", "no topic's name begins with ''", "write the beginning of the names"),
+    "a prefix over a topic": (
+        FEEDS,
+        FEEDS + "    owns: ord #!\n",
+        "'agent' may use every topic and group that begins with 'ord': 'orders' too",
+        "choose a longer prefix",
+    ),
+    "a prefix over a group": (
+        FEEDS,
+        FEEDS + "    owns: till. #!\n",
+        "'agent' may use every topic and group that begins with 'till.': 'till.orders' too",
+        "choose a longer prefix",
+    ),
+    "a prefix over another operator's groups": (
+        FEEDS,
+        FEEDS + "    owns: aud #!\n",
+        "'agent' may use every topic and group that begins with 'aud': 'auditor' too",
+        "choose a longer prefix",
+    ),
+    "a prefix within another": (
+        OWNS + "  agent:\n",
+        "    owns: _mon #!\n  agent:\n    owns: _mon-x\n",
+        "'monitor' may use every topic and group that begins with '_mon': '_mon-x' too",
+        "choose a longer prefix",
+    ),
+    "feeding a topic of the shop": (
+        FEEDS,
+        "    feeds: [orders] #!\n",
+        "'orders' is a topic of the shop",
+        "let a service produce it",
+    ),
+    "feeding a topic that nobody owns": (
+        FEEDS,
+        "    feeds: [metrics] #!\n",
+        "nobody owns topic 'metrics'",
+        "let an operator own the beginning of its name",
+    ),
     "declared twice": (
         "    partitions: 2\n    events: [order_placed]\n",
         "    partitions: 2\n    partitions: 3 #!\n    events: [order_placed]\n",
@@ -425,11 +476,35 @@ class TestRights:
             ("group", "till.orders", "literal", "describe"),
         }
 
+    def test_an_owner_makes_what_begins_with_its_prefix_and_inspects_what_it_reads(self):
+        assert self.of("monitor") == {
+            *(
+                ("topic", "_mon", "prefixed", operation)
+                for operation in ("create", "delete", "describe_configs", "read", "write")
+            ),
+            ("group", "_mon", "prefixed", "read"),
+            ("topic", "orders", "literal", "read"),
+            ("topic", "orders", "literal", "describe_configs"),
+            ("cluster", "kafka-cluster", "literal", "describe"),
+            ("cluster", "kafka-cluster", "literal", "describe_configs"),
+        }
+
+    def test_a_feeder_writes_and_makes_its_one_topic(self):
+        assert self.of("agent") == {
+            ("topic", "_mon-metrics", "literal", "create"),
+            ("topic", "_mon-metrics", "literal", "write"),
+        }
+
+    def test_an_owner_is_not_the_auditor(self):
+        owner = "  audience:\n    reads: all\n    watches_groups: true\n    owns: _aud\n"
+        text = SOUND.replace("operators:\n", f"operators:\n{owner}")
+        assert parse(text).user_of("auditor") == "auditor"
+
     def test_a_superuser_needs_none(self):
         assert self.of("root") == set()
 
     def test_there_are_no_others_and_none_twice(self):
-        assert {acl.user for acl in self.acls} == {"shop", "till", "auditor"}
+        assert {acl.user for acl in self.acls} == {"shop", "till", "auditor", "monitor", "agent"}
         assert len(set(self.acls)) == len(self.acls)
         assert all(isinstance(acl, Acl) for acl in self.acls)
 
@@ -472,7 +547,13 @@ class TestTheShop:
                 for acl in self.topology.acls()
                 if acl.user == user and acl.resource == "topic"
             }
-            assert found == ({("read", topic) for topic in self.text["topics"]} if declared.get("reads") else set())
+            owned = ("create", "delete", "describe_configs", "read", "write") if "owns" in declared else ()
+            read = ("read", "describe_configs") if declared.get("inspects") else ("read",)
+            assert found == {
+                *((operation, topic) for operation in read for topic in self.text["topics"] if declared.get("reads")),
+                *((operation, declared["owns"]) for operation in owned),
+                *((operation, topic) for operation in ("create", "write") for topic in declared.get("feeds", ())),
+            }
 
     def test_no_one_but_a_topic_s_owner_writes_to_it(self):
         for topic in self.topology.topics:
@@ -481,13 +562,21 @@ class TestTheShop:
             assert len(writers) == 1 or (topic == self.topology.dead_letters and writers == consumers)
 
     def test_no_right_is_wider_than_a_name_or_a_user_s_own_prefix(self):
+        prefixes = {name: declared["owns"] for name, declared in self.text["operators"].items() if "owns" in declared}
         for acl in self.topology.acls():
             if acl.resource == "cluster":
-                assert (acl.operation, acl.name) == ("describe_configs", "kafka-cluster")
+                inspects = self.text["operators"].get(acl.user, {}).get("inspects")
+                assert acl.name == "kafka-cluster"
+                assert acl.operation == "describe_configs" or (inspects and acl.operation == "describe")
                 continue
             assert acl.resource in {"topic", "group", "transactional_id"}
-            assert acl.operation in {"read", "write", "describe"}
             assert "*" not in acl.name
+            if acl.user in prefixes and acl.pattern == "prefixed":
+                assert acl.name == prefixes[acl.user]
+                continue
+            declared = self.text["operators"].get(acl.user, {})
+            more = {"create"} if "feeds" in declared else {"describe_configs"} if declared.get("inspects") else set()
+            assert acl.operation in {"read", "write", "describe"} | more
             assert acl.pattern == "literal" or acl.name.removesuffix("-") == acl.user
 
     def test_a_transactional_id_is_the_same_after_a_restart_and_lies_within_its_right(self):

@@ -5,7 +5,7 @@
 #   kafka.tf          ZooKeeper, Kafka, Control Center, monitoring and bastion instances
 #   lambdas.tf        for each service a function, its log group and its event source mappings; schedule; tables
 #   iam.tf            one role for each function
-#   secrets.tf        Kafka users' passwords (write-only), the CA's certificate
+#   secrets.tf        passwords of Kafka's users and of the hosts' accounts (write-only), the CA's certificate
 #   observability.tf  alarms, dashboard, budget
 #   variables.tf      every setting, with its meaning and its limits
 #   outputs.tf        what Ansible and the scripts need to know

@@ -14,6 +14,21 @@ output "inventory" {
   }
 }
 
+output "deployment" {
+  description = "The deployment's name; secrets begin with it."
+  value       = var.name
+}
+
+output "region" {
+  description = "Where its secrets are."
+  value       = var.region
+}
+
+output "vpc_cidr" {
+  description = "The network that the hosts' private addresses lie in."
+  value       = var.vpc_cidr
+}
+
 output "bastion_address" {
   description = "Where to go in with SSH, when access is \"bastion\"; else null."
   value       = one(aws_instance.bastion[*].public_ip)
@@ -72,6 +87,11 @@ output "secret_arns" {
     { for user, secret in aws_secretsmanager_secret.user : user => secret.arn },
     { kafka-ca = aws_secretsmanager_secret.ca.arn },
   )
+}
+
+output "host_secret_arns" {
+  description = "Where the passwords of the hosts' own accounts are kept."
+  value       = { for account, secret in aws_secretsmanager_secret.host : account => secret.arn }
 }
 
 output "secrets_version" {

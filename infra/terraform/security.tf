@@ -6,7 +6,7 @@
 #   9092        the brokers                                  kafka
 #   9093        Control Center, monitoring                   kafka
 #   9094        functions and pollers, monitoring (auditor)  kafka
-#   2181        the brokers                                  zookeeper
+#   2182        the brokers                                  zookeeper
 #   2888, 3888  ZooKeeper                                    zookeeper
 #   9021        admin_cidr, or the bastion                   control_center
 #   3000, 9090  admin_cidr, or the bastion                   monitoring
@@ -34,7 +34,7 @@ locals {
   }
 
   zookeeper_clients = {
-    brokers  = { group = aws_security_group.kafka.id, port = 2181, about = "brokers" }
+    brokers  = { group = aws_security_group.kafka.id, port = 2182, about = "brokers, with TLS" }
     quorum   = { group = aws_security_group.zookeeper.id, port = 2888, about = "followers to the leader" }
     election = { group = aws_security_group.zookeeper.id, port = 3888, about = "leader election" }
   }

@@ -342,8 +342,27 @@ variable "kafka_passwords" {
   }
 }
 
+variable "host_passwords" {
+  description = "The password of each account that the hosts have among each other and for their consoles: broker, zookeeper_quorum, zookeeper_client, control_center_web, grafana_admin. Handed over like kafka_passwords, at the same times."
+  type        = map(string)
+  default     = {}
+  nullable    = false
+  ephemeral   = true
+  sensitive   = true
+
+  validation {
+    condition     = length(var.host_passwords) == 0 || length(setsubtract(keys(local.accounts), keys(var.host_passwords))) == 0
+    error_message = "host_passwords lacks an account. Hand over broker, zookeeper_quorum, zookeeper_client, control_center_web and grafana_admin, or none when nothing has to be written."
+  }
+
+  validation {
+    condition     = alltrue([for password in values(var.host_passwords) : length(password) >= 16])
+    error_message = "host_passwords holds a password of fewer than 16 characters."
+  }
+}
+
 variable "secrets_version" {
-  description = "Counts how often the passwords have been written. A higher number writes kafka_passwords."
+  description = "Counts how often the passwords have been written. A higher number writes kafka_passwords and host_passwords."
   type        = number
   default     = 1
   nullable    = false

@@ -7,6 +7,7 @@
     ├── ClusterError                 the cluster could not be brought where it should be
     ├── AwsError                     AWS, or what stands in for it, could not do what was asked
     ├── DeploymentError              Terraform, or what its state knows, stands in the way of what was asked
+    ├── RehearsalError               the machines that stand in for EC2, or their supplies, cannot be had here
     ├── PackagingError               a Lambda zip cannot be built from what is here
     ├── BadRecord                    a record that no retry can make usable: it belongs on the dead-letter topic
     └── StreamError                  trouble between a service and Kafka
@@ -52,6 +53,10 @@ class AwsError(ShopstreamError):
 
 class DeploymentError(ShopstreamError):
     """Terraform, its state, or what is there already stands in the way of what was asked."""
+
+
+class RehearsalError(ShopstreamError):
+    """The machines that stand in for EC2, or what they are made of, cannot be had on this machine."""
 
 
 class PackagingError(ShopstreamError):

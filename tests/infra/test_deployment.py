@@ -87,7 +87,7 @@ class Site:
 
     def up(self, *arguments):
         zips = self.folder / "build" / "lambdas"
-        checks = self.script("deploy", "--zips", str(zips), "--skip-zips", "--yes", *arguments)
+        checks = self.script("deploy", "--zips", str(zips), "--skip-zips", "--infrastructure-only", "--yes", *arguments)
         wrong = [line for line in checks["checks"] if not line["ok"]]
         assert checks["ok"], wrong
         assert len(checks["checks"]) > 50
@@ -98,7 +98,7 @@ class Site:
         return {
             name.rpartition("/")[2]: json.loads(client.get_secret_value(SecretId=name)["SecretString"])["password"]
             for secret in client.list_secrets()["SecretList"]
-            if (name := secret["Name"]).startswith(f"{self.deployment.name}/kafka/")
+            if (name := secret["Name"]).startswith((f"{self.deployment.name}/kafka/", f"{self.deployment.name}/hosts/"))
         }
 
     def passwords_but(self, newcomer):
@@ -120,6 +120,7 @@ def site(tmp_path_factory):
 def test_it_comes_up_and_aws_reports_what_the_checklist_asks_for(site):
     site.build()
     site.up("--admin-cidr", "203.0.113.7/32", "--ssh-public-key", str(site.key))
+    assert not any(each.enabled for each in site.mappings())
     assert site.aws.unsupported_calls() == []
 
 
@@ -151,9 +152,25 @@ def test_the_functions_and_their_mappings_are_those_that_the_topology_derives(si
 
 def test_a_new_password_for_one_user_leaves_the_others_theirs(site):
     before = site.passwords()
-    site.up("--rotate", "payment_processor")
+    site.up("--rotate", "payment_processor", "--rotate", "broker")
     after = site.passwords()
-    assert {user for user in before if before[user] != after[user]} == {"payment_processor"}
+    assert {user for user in before if before[user] != after[user]} == {"payment_processor", "broker"}
+    broker = site.aws.client("secretsmanager").get_secret_value(SecretId=site.deployment.account_secret("broker"))
+    assert json.loads(broker["SecretString"]) == {"username": "broker", "password": after["broker"]}
+
+
+def test_ansible_gets_its_inventory_and_a_client_its_files(site):
+    file = site.folder / "inventory.ini"
+    place = [each for each in site.place if each != "--json"]
+    site._call([sys.executable, "-m", "shopstream.aws", "inventory", *place, "--output", str(file)], 0)
+    lines = file.read_text(encoding="utf-8").splitlines()
+    assert [line.split()[0] for line in lines if " private_ip=" in line] == [
+        *("zookeeper1", "zookeeper2", "zookeeper3", "kafka1", "kafka2", "kafka3", "control-center", "monitoring"),
+    ]
+    assert "deployment=shopstream" in lines
+    files = site.tool("clients", str(site.folder / "clients"))
+    assert set(files) == set(site.topology.users)
+    shutil.rmtree(site.folder / "clients")
 
 
 def test_a_change_converges_with_a_new_service_that_only_the_topology_names(site):
@@ -191,7 +208,7 @@ def test_no_password_and_no_key_is_anywhere_but_in_secrets_manager(site):
     secret = json.loads(client.get_secret_value(SecretId=f"{site.deployment.name}/kafka-ca-key")["SecretString"])
     key = secret["private_key"].splitlines()[1]
     words = [word.encode() for word in (*site.passwords().values(), key)]
-    assert len(set(words)) == len(site.topology.users) + 1
+    assert len(set(words)) == len(site.deployment.logins) + 1
     assert min(map(len, words)) >= 32
     files = [path for path in site.folder.rglob("*") if path.is_file() and not path.is_symlink()]
     assert {path.name for path in files} >= {"terraform.tfstate", "terraform.log", "said.log", "aws.log"}

@@ -10,6 +10,7 @@ variables {
   kafka_ca_certificate = "-----BEGIN CERTIFICATE-----\nbm90IGEgY2VydGlmaWNhdGU=\n-----END CERTIFICATE-----"
   zips_dir             = "tests/fixtures/zips"
   kafka_passwords      = {}
+  host_passwords       = {}
 }
 
 run "public" {
@@ -82,7 +83,7 @@ run "public" {
 
   assert {
     condition = toset([for rule in aws_vpc_security_group_ingress_rule.zookeeper : "${rule.security_group_id} ${rule.from_port} ${rule.referenced_security_group_id}"]) == toset([
-      "${aws_security_group.zookeeper.id} 2181 ${aws_security_group.kafka.id}",
+      "${aws_security_group.zookeeper.id} 2182 ${aws_security_group.kafka.id}",
       "${aws_security_group.zookeeper.id} 2888 ${aws_security_group.zookeeper.id}",
       "${aws_security_group.zookeeper.id} 3888 ${aws_security_group.zookeeper.id}",
     ])

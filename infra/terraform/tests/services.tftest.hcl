@@ -10,6 +10,7 @@ variables {
   kafka_ca_certificate = "-----BEGIN CERTIFICATE-----\nbm90IGEgY2VydGlmaWNhdGU=\n-----END CERTIFICATE-----"
   zips_dir             = "tests/fixtures/zips"
   kafka_passwords      = {}
+  host_passwords       = {}
 }
 
 run "at_rest" {
@@ -40,12 +41,17 @@ run "at_rest" {
   }
 
   assert {
+    condition     = toset([for secret in aws_secretsmanager_secret.host : secret.name]) == toset([for account in ["broker", "zookeeper_quorum", "zookeeper_client", "control_center_web", "grafana_admin"] : "shopstream/hosts/${account}"]) && keys(output.host_secret_arns) == keys(aws_secretsmanager_secret.host)
+    error_message = "The hosts' own accounts have other secrets than the scripts and Ansible look for."
+  }
+
+  assert {
     condition     = aws_secretsmanager_secret.user["auditor"].name == "shopstream/kafka/auditor" && aws_secretsmanager_secret.ca.name == "shopstream/kafka-ca"
     error_message = "The secrets have other names than the functions and scripts look for."
   }
 
   assert {
-    condition     = alltrue([for secret in concat(values(aws_secretsmanager_secret.user), [aws_secretsmanager_secret.ca]) : secret.recovery_window_in_days == 0])
+    condition     = alltrue([for secret in concat(values(aws_secretsmanager_secret.user), values(aws_secretsmanager_secret.host), [aws_secretsmanager_secret.ca]) : secret.recovery_window_in_days == 0])
     error_message = "A secret would block its name for days after a teardown."
   }
 

@@ -11,6 +11,7 @@ variables {
   kafka_ca_certificate = "-----BEGIN CERTIFICATE-----\nbm90IGEgY2VydGlmaWNhdGU=\n-----END CERTIFICATE-----"
   zips_dir             = "tests/fixtures/zips"
   kafka_passwords      = {}
+  host_passwords       = {}
 }
 
 run "a_shop_of_its_own" {

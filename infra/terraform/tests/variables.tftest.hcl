@@ -13,6 +13,7 @@ variables {
   kafka_ca_certificate = "-----BEGIN CERTIFICATE-----\nbm90IGEgY2VydGlmaWNhdGU=\n-----END CERTIFICATE-----"
   zips_dir             = "tests/fixtures/zips"
   kafka_passwords      = {}
+  host_passwords       = {}
 }
 
 run "first_bad_values" {
@@ -41,6 +42,7 @@ run "first_bad_values" {
     schedule_expression      = "rate(1 minutes)"
     orders_per_invocation    = 0
     kafka_passwords          = { watcher = "long-enough-to-be-a-password" }
+    host_passwords           = { broker = "long-enough-to-be-a-password" }
     secrets_version          = 0
     kafka_ca_certificate     = ""
     log_retention_days       = 10
@@ -72,6 +74,7 @@ run "first_bad_values" {
     var.schedule_expression,
     var.orders_per_invocation,
     var.kafka_passwords,
+    var.host_passwords,
     var.secrets_version,
     var.kafka_ca_certificate,
     var.log_retention_days,
@@ -99,6 +102,7 @@ run "second_bad_values" {
     schedule_expression     = "rate(5 minute)"
     orders_per_invocation   = 1.5
     kafka_passwords         = { till = "short", bookkeeper = "short", greeter = "short", root = "short", watcher = "short" }
+    host_passwords          = { broker = "short", zookeeper_quorum = "short", zookeeper_client = "short", control_center_web = "short", grafana_admin = "short" }
     secrets_version         = 1.5
     kafka_ca_certificate    = "-----BEGIN PRIVATE KEY-----\nbm8=\n-----END PRIVATE KEY-----"
   }
@@ -118,6 +122,7 @@ run "second_bad_values" {
     var.schedule_expression,
     var.orders_per_invocation,
     var.kafka_passwords,
+    var.host_passwords,
     var.secrets_version,
     var.kafka_ca_certificate,
   ]

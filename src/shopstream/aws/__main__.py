@@ -1,4 +1,4 @@
-"""`python -m shopstream.aws`: deploy, confirm, leftovers, destroy. The scripts in scripts/ call it."""
+"""`python -m shopstream.aws`: deploy, confirm, inventory, clients, leftovers, destroy. scripts/ calls it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -51,23 +52,25 @@ def cli() -> None:
 @_common
 @click.option("--admin-cidr", metavar="CIDR", help="The network that SSH is open to. Needed the first time.")
 @click.option("--ssh-public-key", metavar="FILE", help="The public key that logs in. Needed the first time.")
+@click.option("--ssh-private-key", metavar="FILE", help="The key that Ansible logs in with; first the public key's path without .pub.")  # fmt: skip  # noqa: E501
 @click.option("--access", type=click.Choice(["public", "bastion"]), help="How hosts are reached; first public.")
 @click.option(
     "--enable-mappings/--disable-mappings",
     "mappings",
     default=None,
-    help="Whether Lambda polls Kafka. Enable it when the brokers have been verified; at first it does not.",
+    help="Whether Lambda polls Kafka; by default it begins to when Ansible has verified the brokers.",
 )
 @click.option("--var", "pairs", multiple=True, metavar="NAME=VALUE", help="Any other Terraform variable; repeatable.")
-@click.option("--rotate", multiple=True, metavar="USER|all", help="Give a Kafka user a new password; repeatable.")
+@click.option("--rotate", multiple=True, metavar="USER|all", help="Give a Kafka user, or an account of the hosts, a new password; repeatable.")  # fmt: skip  # noqa: E501
 @click.option("--zips", metavar="DIR", help="Where the functions' zips are, instead of build/lambdas.")
 @click.option("--skip-zips", is_flag=True, help="Do not build the zips; take those that are there.")
+@click.option("--infrastructure-only", is_flag=True, help="Stop before Ansible: bare hosts, and nobody polls.")
 @click.option("--plan-only", is_flag=True, help="Show what would be done and what it costs; change nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def deploy(
-    admin_cidr: str | None, ssh_public_key: str | None, access: str | None, mappings: bool | None,
-    pairs: tuple[str, ...], rotate: tuple[str, ...], zips: str | None, skip_zips: bool, plan_only: bool, yes: bool,
-    as_json: bool, **where: Any,
+    admin_cidr: str | None, ssh_public_key: str | None, ssh_private_key: str | None, access: str | None,
+    mappings: bool | None, pairs: tuple[str, ...], rotate: tuple[str, ...], zips: str | None, skip_zips: bool,
+    infrastructure_only: bool, plan_only: bool, yes: bool, as_json: bool, **where: Any,
 ) -> None:  # fmt: skip
     """Bring it up, or bring it to what has changed, and check what AWS reports.
 
@@ -87,10 +90,17 @@ def deploy(
         given["event_source_mappings_enabled"] = "true" if mappings else "false"
     if not (yes or plan_only or _terminal()):
         raise UsageError("this spends money: say --yes, or call it on a terminal, where it asks")
+    private_key = assembly.find_private_key(ssh_private_key, ssh_public_key)
     with assembly.gather(**where, zips=zips, given=given, tell=_tell) as parts:
+        parts.settings.private_key = private_key or parts.settings.private_key
+        ansible = None
+        if not (infrastructure_only or plan_only):
+            ansible = parts.ansible()
+            ansible.check()
+            assembly.build_wheel(_tell)
         if not skip_zips:
             assembly.build_zips(_tell)
-        deployer = parts.deployer(agree=lambda text: _agree(text, yes), variables=given, rotate=rotate)
+        deployer = parts.deployer(agree=lambda text: _agree(text, yes), variables=given, rotate=rotate, ansible=ansible)
         lines = deployer.run(plan_only=plan_only)
     if plan_only:
         return
@@ -173,6 +183,71 @@ def destroy(pairs: tuple[str, ...], wait_minutes: float, dry_run: bool, yes: boo
             return
         _tell(explain(found))
         parts.settings.forget()
+
+
+@cli.command(context_settings=_HELP)
+@_common
+@click.option("--outputs", metavar="FILE|-", help="What `terraform output -json` printed, instead of asking Terraform.")
+@click.option("--output", metavar="FILE", help="Write it there instead of to standard output.")
+@click.option("--ssh-private-key", metavar="FILE", help="The key that logs in; by default SSH finds one itself.")
+def inventory(
+    outputs: str | None, output: str | None, ssh_private_key: str | None, as_json: bool, **where: Any
+) -> None:
+    """Write Ansible's inventory from Terraform's outputs."""
+    from shopstream.aws.inventory import parse, render
+
+    if as_json:
+        raise UsageError("an inventory is no JSON: `terraform output -json` prints what it is made from")
+    if outputs:
+        found = parse(_read(outputs), outputs)
+    else:
+        from shopstream.aws import assembly
+
+        with assembly.gather(**where, tell=_tell) as parts:
+            found = parts.outputs()
+            ssh_private_key = ssh_private_key or parts.settings.private_key
+    text = render(found, private_key=Path(ssh_private_key).expanduser().absolute() if ssh_private_key else None)
+    if output:
+        _write(Path(output), text)
+    else:
+        click.echo(text, nl=False)
+
+
+@cli.command(context_settings=_HELP)
+@_common
+@click.option("--outputs", metavar="FILE|-", help="What `terraform output -json` printed, instead of asking Terraform.")
+@click.argument("directory_", metavar="DIR")
+def clients(directory_: str, outputs: str | None, as_json: bool, **where: Any) -> None:
+    """Write a client properties file for each Kafka user into DIR, with the passwords of Secrets Manager.
+
+    `shopstream run --cluster DIR/admin.properties`, and any other Kafka tool, can then connect from where the brokers'
+    private addresses can be reached.
+    """
+    from shopstream.aws import assembly, clients
+    from shopstream.aws.inventory import parse
+
+    given = parse(_read(outputs), outputs) if outputs else None
+    with assembly.gather(**where, tell=_tell) as parts:
+        found = parts.outputs() if given is None else given
+        files = clients.write(parts.aws, parts.deployment, parts.topology, found, Path(directory_))
+    if as_json:
+        _json({user: str(file) for user, file in files.items()})
+    else:
+        _say(f"{user}  {file}" for user, file in files.items())
+
+
+def _read(source: str) -> str:
+    try:
+        return sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{source} cannot be read ({error}): name a readable file, or - for standard input") from error
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written ({error.strerror}): name another file") from error
 
 
 def _show_inventory(found: Any, as_json: bool, parts: Assembly) -> None:

@@ -8,10 +8,11 @@ import subprocess
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from shopstream import topology as topologies
 from shopstream.aws.account import Aws, connect
+from shopstream.aws.ansible import Ansible
 from shopstream.aws.confirm import Expected, Line, confirm
 from shopstream.aws.deploy import Deployer
 from shopstream.aws.destroy import Destroyer
@@ -41,8 +42,26 @@ class Assembly:
     tell: Callable[[str], None]
     fixed: Mapping[str, str] = field(default_factory=dict)
 
+    def ansible(self) -> Ansible:
+        """What makes a cluster of the hosts. The playbooks lie beside Terraform's root module."""
+        key = self.settings.private_key
+        return Ansible(
+            directory=self.directory.parent / "ansible",
+            environments=_root(),
+            log=folder(self.directory, self.deployment.name) / "ansible.log",
+            environ=os.environ,
+            tell=self.tell,
+            private_key=Path(key) if key else None,
+            variables=self.fixed,
+        )
+
     def deployer(
-        self, *, agree: Callable[[str], bool], variables: Mapping[str, str], rotate: tuple[str, ...] = ()
+        self,
+        *,
+        agree: Callable[[str], bool],
+        variables: Mapping[str, str],
+        rotate: tuple[str, ...] = (),
+        ansible: Ansible | None = None,
     ) -> Deployer:
         """What brings the deployment up."""
         check_required({**self.settings.given, **variables}, os.environ, self.directory)
@@ -59,6 +78,7 @@ class Assembly:
             variables=variables,
             fixed=self.fixed,
             backend=self.backend,
+            ansible=ansible,
             rotate=rotate,
         )
 
@@ -74,13 +94,15 @@ class Assembly:
             interface_limit_s=wait_s,
         )
 
-    def confirm(self) -> list[Line]:
-        """Look at what AWS reports."""
+    def outputs(self) -> dict[str, Any]:
+        """Terraform's outputs."""
         self.terraform.check()
         self.terraform.init(self.backend)
-        expected = Expected.of(
-            self.deployment, self.topology, self.terraform.outputs(), self.settings.effective, self.zips
-        )
+        return self.terraform.outputs()
+
+    def confirm(self) -> list[Line]:
+        """Look at what AWS reports."""
+        expected = Expected.of(self.deployment, self.topology, self.outputs(), self.settings.effective, self.zips)
         return confirm(self.aws, expected)
 
 
@@ -165,16 +187,47 @@ def read_public_key(path: str) -> str:
     return text
 
 
+def find_private_key(given: str | None, public: str | None) -> str | None:
+    """Where the private SSH key is: where the user says, or beside the public one.
+
+    Args:
+        given: What the user says; None for nothing.
+        public: The public key's file; None when it is not given now.
+
+    Returns:
+        Its path, or None when nobody knows.
+    """
+    if given:
+        return str(Path(given).expanduser().absolute())
+    if public and public.endswith(".pub"):
+        beside = Path(public.removesuffix(".pub")).expanduser().absolute()
+        return str(beside) if beside.is_file() else None
+    return None
+
+
 def build_zips(tell: Callable[[str], None]) -> None:
     """Build the functions' zips with the project's script.
 
     Raises:
         DeploymentError: It failed.
     """
-    script = _root() / "scripts" / "build_all_zips.sh"
+    _build("build_all_zips.sh", "the zips", "build them yourself, and say --skip-zips", tell)
+
+
+def build_wheel(tell: Callable[[str], None]) -> None:
+    """Build the wheel that Ansible installs, with the project's script.
+
+    Raises:
+        DeploymentError: It failed.
+    """
+    _build("build_wheel.sh", "the wheel", "call this in a checkout of the project", tell)
+
+
+def _build(name: str, what: str, remedy: str, tell: Callable[[str], None]) -> None:
+    script = _root() / "scripts" / name
     if not script.is_file():
-        raise DeploymentError(f"{script} is missing: build the zips yourself, and say --skip-zips")
-    tell("building the zips")
+        raise DeploymentError(f"{script} is missing: {remedy}")
+    tell(f"building {what}")
     # Its output goes where our own talk goes; standard output is for results.
     done = subprocess.run([str(script)], stdin=subprocess.DEVNULL, stdout=2, check=False)
     if done.returncode != 0:

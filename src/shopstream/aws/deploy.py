@@ -1,4 +1,4 @@
-"""Brings a deployment up: authority, passwords, Terraform, and a look at what AWS then reports."""
+"""Brings a deployment up: authority, passwords, Terraform, Ansible, and a look at what AWS then reports."""
 
 from __future__ import annotations
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from shopstream.aws.ownership import Deployment
     from shopstream.aws.settings import Settings
     from shopstream.topology import Topology
+
+
+MAPPINGS = "event_source_mappings_enabled"
 
 
 class Applies(Protocol):
@@ -50,6 +53,16 @@ class Applies(Protocol):
         """The outputs."""
 
 
+class Configures(Protocol):
+    """What is needed of Ansible; `shopstream.aws.ansible.Ansible` has it."""
+
+    def check(self) -> None:
+        """See that it is there."""
+
+    def configure(self, outputs: Mapping[str, Any]) -> None:
+        """Make a cluster of the hosts, and verify it."""
+
+
 @dataclass
 class Deployer:
     """Brings one deployment up.
@@ -67,7 +80,8 @@ class Deployer:
         variables: Terraform variables that are given now.
         fixed: Terraform variables that are not remembered, for example where the topology is.
         backend: `-backend-config` values for `terraform init`.
-        rotate: Users to give a new password, or `all`.
+        ansible: Makes a cluster of the hosts. None leaves them bare, and says nothing about whether Lambda polls.
+        rotate: Kafka users and accounts of the hosts to give a new password, or `all`.
     """
 
     aws: Aws
@@ -82,6 +96,7 @@ class Deployer:
     variables: Mapping[str, str] = field(default_factory=dict)
     fixed: Mapping[str, str] = field(default_factory=dict)
     backend: Sequence[str] = ()
+    ansible: Configures | None = None
     rotate: Collection[str] = ()
 
     def run(self, *, plan_only: bool = False) -> list[Line]:
@@ -98,16 +113,33 @@ class Deployer:
         """
         self.terraform.check()
         self._check_zips()
+        if self.ansible and not plan_only:
+            self.ansible.check()
         self.terraform.init(self.backend)
         self.provision(plan_only=plan_only)
         if plan_only:
             return []
-        # Ansible's part belongs here: it makes brokers of the hosts in `self.terraform.outputs()["inventory"]`, and
-        # when they are verified, a second `provision` with event_source_mappings_enabled = true lets Lambda poll.
+        if self.ansible:
+            self.ansible.configure(self.terraform.outputs())
+            self._let_lambda_poll()
         return self.confirm()
 
-    def provision(self, *, plan_only: bool = False) -> None:
-        """Plan, ask, apply."""
+    def _let_lambda_poll(self) -> None:
+        """Enable the event source mappings, unless the user has said otherwise now."""
+        if self.variables.get(MAPPINGS) == "false":
+            self.tell("the brokers are verified; Lambda does not poll them, as you have said")
+            return
+        self.tell("the brokers are verified: Lambda may poll them")
+        self.variables = {**self.variables, MAPPINGS: "true"}
+        self.provision(again=True)
+
+    def provision(self, *, plan_only: bool = False, again: bool = False) -> None:
+        """Plan, ask, apply.
+
+        Args:
+            plan_only: Whether to show the plan and change nothing.
+            again: Whether this is the second round of one deployment: it was agreed to, and passwords are rotated.
+        """
         facts = read_state(self.terraform.state_data())
         facts.check(self.deployment)
         passwords = secrets.collect(
@@ -116,7 +148,7 @@ class Deployer:
             managed=facts.secrets,
             written=facts.secrets_version,
             change=not plan_only,
-            rotate=self.rotate,
+            rotate=() if again else self.rotate,
         )
         ca = authority.find_or_make(self.aws, self.deployment, self.now)
         variables = {
@@ -128,7 +160,7 @@ class Deployer:
             **self.fixed,
             **self.variables,
         }
-        hidden = {"kafka_passwords": passwords.environment()}
+        hidden = passwords.variables()
         with tempfile.TemporaryDirectory(prefix="shopstream-deploy-") as folder:
             plan = Path(folder) / "deploy.tfplan"
             to_do = self.terraform.plan(plan, variables=variables, secrets=hidden)
@@ -137,7 +169,7 @@ class Deployer:
                 self.tell(self._summary(data) if to_do else "nothing to do")
                 return
             if to_do or ca.kept != "yes":
-                if not self.agree(self._summary(data)):
+                if not (again or self.agree(self._summary(data))):
                     raise DeploymentError("nothing was changed: you did not agree")
                 authority.keep(self.aws, self.deployment, ca)
                 # Kept before the apply: should it be interrupted, the next call must ask for the same.
@@ -166,9 +198,7 @@ class Deployer:
     def _remember(self, plan: Mapping[str, Any]) -> None:
         self.settings.given.update(self.variables)
         values = {name: each.get("value") for name, each in plan.get("variables", {}).items()}
-        self.settings.effective = {
-            name: values[name] for name in ("access", "admin_cidr", "event_source_mappings_enabled") if name in values
-        }
+        self.settings.effective = {name: values[name] for name in ("access", "admin_cidr", MAPPINGS) if name in values}
         self.settings.write()
 
     def _summary(self, plan: Mapping[str, Any]) -> str:
@@ -178,4 +208,6 @@ class Deployer:
             f"{count.create} resources to create, {count.change} to change, {count.destroy} to destroy",
             f"the whole then costs {price(plan)}, without data, requests and logs",
         ]
+        if self.ansible:
+            lines.append("then Ansible makes a cluster of the hosts, and Lambda begins to poll it")
         return "\n".join(lines)

@@ -193,7 +193,7 @@ class Destroyer:
                 **(self.variables or {}),
                 "zips_dir": str(folder),
             },
-            "secrets": {**stand_ins(), "kafka_passwords": passwords.environment()},
+            "secrets": {**stand_ins(), **passwords.variables()},
         }
 
     def _is_anothers(self) -> bool:

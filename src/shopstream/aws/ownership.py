@@ -10,7 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
+
+from shopstream.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,6 +23,21 @@ if TYPE_CHECKING:
 PROJECT = "shopstream"
 MANAGED_BY = "deploy-script"
 """`ManagedBy` of what the scripts make themselves. Terraform's own things say `terraform`."""
+
+ACCOUNTS = MappingProxyType(
+    {
+        "broker": "broker",
+        "zookeeper_quorum": "quorum",
+        "zookeeper_client": "kafka",
+        "control_center_web": "admin",
+        "grafana_admin": "admin",
+    }
+)
+"""The accounts that the hosts have among each other and for their consoles, and the user name of each.
+
+They are no users of the topology: brokers log in to each other as `broker`, a superuser; ZooKeeper's members to each
+other; brokers to ZooKeeper; a person to Control Center and to Grafana. infra/terraform/secrets.tf has the same list.
+"""
 
 
 @dataclass(frozen=True)
@@ -44,7 +62,15 @@ class Deployment:
 
     @classmethod
     def of(cls, topology: Topology, *, name: str, account: str, region: str) -> Deployment:
-        """The deployment of a topology."""
+        """The deployment of a topology.
+
+        Raises:
+            UsageError: The topology has a user that the hosts need for themselves.
+        """
+        if taken := set(topology.users) & ACCOUNTS.keys():
+            raise UsageError(
+                f"the topology has a user {min(taken)!r}, and the hosts have an account of that name: rename the user"
+            )
         states = tuple(service.state for service in topology.services.values() if service.state)
         return cls(name, account, region, tuple(topology.services), topology.users, states)
 
@@ -87,6 +113,21 @@ class Deployment:
         return f"{self.name}/kafka/{user}"
 
     @property
+    def accounts(self) -> tuple[str, ...]:
+        """The hosts' own accounts; each has a secret."""
+        return tuple(ACCOUNTS)
+
+    def account_secret(self, account: str) -> str:
+        """The secret with the user name and password of one of the hosts' own accounts."""
+        return f"{self.name}/hosts/{account}"
+
+    @property
+    def logins(self) -> dict[str, str]:
+        """Everything that has a password, Kafka users and hosts' accounts: the name of its secret."""
+        users = {user: self.user_secret(user) for user in self.users}
+        return {**users, **{account: self.account_secret(account) for account in self.accounts}}
+
+    @property
     def ca_secret(self) -> str:
         """The secret with the certificate that every client trusts."""
         return f"{self.name}/kafka-ca"
@@ -99,7 +140,7 @@ class Deployment:
     @property
     def secrets(self) -> tuple[str, ...]:
         """Every secret."""
-        return (*(self.user_secret(user) for user in self.users), self.ca_secret, self.ca_key_secret)
+        return (*self.logins.values(), self.ca_secret, self.ca_key_secret)
 
     def owns(self, tags: Any) -> bool:
         """Whether these tags are this deployment's, in any of the shapes in which AWS gives tags."""

@@ -1,7 +1,7 @@
-"""The Kafka users' passwords: Secrets Manager holds them, and nothing else does.
+"""The passwords of Kafka's users and of the hosts' own accounts: Secrets Manager holds them, and nothing else does.
 
 A password that is there is used as it is, so that a second deployment changes nothing. A missing one is made here and
-handed to Terraform through its environment, as an ephemeral variable that feeds write-only attributes: it stands in no
+handed to Terraform through its environment, in ephemeral variables that feed write-only attributes: it stands in no
 plan, no state, no list of processes. Terraform writes the secrets anew only when `secrets_version` grows; the number
 that was written last stands in its state.
 """
@@ -36,21 +36,26 @@ def new_password() -> str:
 
 @dataclass(frozen=True)
 class Passwords:
-    """What Terraform needs to know about the Kafka users.
+    """What Terraform needs to know about the logins.
 
     Attributes:
-        by_user: Each user's password.
+        by_user: Each Kafka user's password.
+        by_account: The password of each of the hosts' own accounts.
         version: For Terraform's `secrets_version`; a higher number than the last makes it write every secret.
-        made: The users whose password is new.
+        made: The users and accounts whose password is new.
     """
 
     by_user: Mapping[str, Secret]
+    by_account: Mapping[str, Secret]
     version: int
     made: tuple[str, ...] = ()
 
-    def environment(self) -> str:
-        """The JSON for `TF_VAR_kafka_passwords`: the one place where the passwords are written out."""
-        return json.dumps({user: password.reveal() for user, password in self.by_user.items()})
+    def variables(self) -> dict[str, str]:
+        """Terraform's ephemeral variables: the one place where the passwords are written out."""
+        return {
+            name: json.dumps({login: password.reveal() for login, password in passwords.items()})
+            for name, passwords in (("kafka_passwords", self.by_user), ("host_passwords", self.by_account))
+        }
 
 
 def collect(
@@ -63,7 +68,7 @@ def collect(
     rotate: Collection[str] = (),
     make: Callable[[], str] = new_password,
 ) -> Passwords:
-    """Every user's password: the one in Secrets Manager, or a new one where there is none.
+    """Every login's password: the one in Secrets Manager, or a new one where there is none.
 
     A secret that is scheduled for deletion blocks its name. If Terraform's state has it, the deployment is up and
     somebody deleted it by hand: it is restored. Otherwise it belongs to a deployment that is gone: its deletion is
@@ -71,37 +76,49 @@ def collect(
 
     Args:
         aws: The account.
-        deployment: Whose users.
+        deployment: Whose users and accounts.
         managed: The names of secrets in Terraform's state.
         written: The version that Terraform's state says was written last; 0 for none.
         change: Whether a secret that is scheduled for deletion may be dealt with; otherwise it counts as missing.
-        rotate: Users to give a new password, or `all`.
+        rotate: Users and accounts to give a new password, or `all`.
         make: Makes a password.
 
     Raises:
-        UsageError: `rotate` names somebody who is no user.
+        UsageError: `rotate` names somebody who is neither.
         AwsError: A secret may not be read, or is not what it should be.
     """
-    unknown = set(rotate) - {ALL, *deployment.users}
+    logins = deployment.logins
+    unknown = set(rotate) - {ALL, *logins}
     if unknown:
         raise UsageError(
-            f"--rotate {', '.join(sorted(unknown))}: no such Kafka user; there are {', '.join(deployment.users)}"
+            f"--rotate {', '.join(sorted(unknown))}: no such Kafka user or account; there are {', '.join(logins)}"
         )
     passwords, made, renewed = {}, [], False
-    for user in deployment.users:
-        known = _read(aws, deployment, user, managed, change)
-        if known is None or ALL in rotate or user in rotate:
-            made.append(user)
+    for login, name in logins.items():
+        known = _read(aws, deployment, name, managed, change)
+        if known is None or ALL in rotate or login in rotate:
+            made.append(login)
             # Terraform believes that it has written this one: only a new version makes it write again.
-            renewed |= known is not None or deployment.user_secret(user) in managed
+            renewed |= known is not None or name in managed
             known = make()
-        passwords[user] = Secret(known)
-    return Passwords(passwords, max(written, 1) + (1 if renewed and written else 0), tuple(made))
+        passwords[login] = Secret(known)
+    return _sorted_out(deployment, passwords, max(written, 1) + (1 if renewed and written else 0), tuple(made))
 
 
 def placeholders(deployment: Deployment, *, make: Callable[[], str] = new_password) -> Passwords:
     """Passwords that nobody uses, for `terraform destroy`, which wants every variable and writes none of them."""
-    return Passwords({user: Secret(make()) for user in deployment.users}, 1)
+    return _sorted_out(deployment, {login: Secret(make()) for login in deployment.logins}, 1)
+
+
+def _sorted_out(
+    deployment: Deployment, passwords: Mapping[str, Secret], version: int, made: tuple[str, ...] = ()
+) -> Passwords:
+    return Passwords(
+        {user: passwords[user] for user in deployment.users},
+        {account: passwords[account] for account in deployment.accounts},
+        version,
+        made,
+    )
 
 
 def read_json(aws: Aws, name: str) -> dict[str, str] | None:
@@ -135,8 +152,7 @@ def describe(aws: Aws, name: str) -> dict[str, Any] | None:
     return answer
 
 
-def _read(aws: Aws, deployment: Deployment, user: str, managed: Collection[str], change: bool) -> str | None:
-    name = deployment.user_secret(user)
+def _read(aws: Aws, deployment: Deployment, name: str, managed: Collection[str], change: bool) -> str | None:
     known = describe(aws, name)
     if known is None:
         return None

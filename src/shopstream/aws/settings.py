@@ -22,8 +22,8 @@ NAME = re.compile(r"^[a-z][a-z0-9-]{0,22}[a-z0-9]$")
 _RESERVED = ("sg-", "xn--", "sthree-", "amzn-s3-demo-")
 """What EC2 refuses as the beginning of a security group's name, and S3 of a bucket's."""
 REGION = re.compile(r"^[a-z]{2,3}(-[a-z]+)+-[0-9]$")
-OURS = frozenset({"name", "region", "kafka_passwords", "kafka_ca_certificate", "secrets_version", "topology_file",
-                  "zips_dir"})  # fmt: skip
+OURS = frozenset({"name", "region", "kafka_passwords", "host_passwords", "kafka_ca_certificate", "secrets_version",
+                  "topology_file", "zips_dir"})  # fmt: skip
 """Variables that this program sets itself."""
 
 REQUIRED = {
@@ -41,11 +41,13 @@ class Settings:
         path: The file.
         given: Variables as they were given, by name, in Terraform's notation.
         effective: What they came to, files and defaults included, in the last plan that was carried out.
+        private_key: Where the SSH key is that logs in to the hosts; None for what SSH finds itself.
     """
 
     path: Path
     given: dict[str, str] = field(default_factory=dict)
     effective: dict[str, Any] = field(default_factory=dict)
+    private_key: str | None = None
 
     @classmethod
     def read(cls, directory: Path, deployment: str) -> Settings:
@@ -57,7 +59,7 @@ class Settings:
         path = folder(directory, deployment) / "settings.json"
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
-            return cls(path, dict(data["given"]), dict(data["effective"]))
+            return cls(path, dict(data["given"]), dict(data["effective"]), data.get("private_key"))
         except FileNotFoundError:
             return cls(path)
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -68,7 +70,7 @@ class Settings:
     def write(self) -> None:
         """Keep them."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        data = {"given": self.given, "effective": self.effective}
+        data = {"given": self.given, "effective": self.effective, "private_key": self.private_key}
         write_private(self.path, json.dumps(data, indent=2, sort_keys=True) + "\n")
 
     def forget(self) -> None:

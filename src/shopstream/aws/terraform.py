@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from shopstream.aws.following import Follower
 from shopstream.errors import DeploymentError
 
 if TYPE_CHECKING:
@@ -179,13 +180,13 @@ class Terraform:
                 stderr=subprocess.STDOUT,
                 process_group=0,
             )
-            said = _Follower(reader, self._tell)
+            said = Follower(reader, self._tell)
             code = self._wait(child, command, limit_s, said)
         if code not in good:
             raise self._failure(command, code, said.text)
         return code
 
-    def _wait(self, child: subprocess.Popen[bytes], command: str, limit_s: float, said: _Follower) -> int:
+    def _wait(self, child: subprocess.Popen[bytes], command: str, limit_s: float, said: Follower) -> int:
         deadline = time.monotonic() + limit_s
         try:
             while (code := child.poll()) is None:
@@ -204,7 +205,7 @@ class Terraform:
         said.follow()
         return code
 
-    def _end(self, child: subprocess.Popen[bytes], said: _Follower) -> None:
+    def _end(self, child: subprocess.Popen[bytes], said: Follower) -> None:
         """Interrupt Terraform once, and wait however often the user repeats the interrupt."""
         with contextlib.suppress(ProcessLookupError):
             child.send_signal(signal.SIGINT)
@@ -284,21 +285,3 @@ class Terraform:
 
 def _options(variables: Mapping[str, str]) -> list[str]:
     return [f"-var={name}={value}" for name, value in variables.items()]
-
-
-class _Follower:
-    """Reads a growing file, hands on its complete lines, and keeps the text."""
-
-    def __init__(self, file: Any, tell: Callable[[str], None]) -> None:
-        self._file = file
-        self._tell = tell
-        self._rest = b""
-        self.text = ""
-
-    def follow(self) -> None:
-        """Hand on what has come since the last time."""
-        *lines, self._rest = (self._rest + self._file.read()).split(b"\n")
-        for line in lines:
-            text = line.decode("utf-8", errors="replace")
-            self.text += text + "\n"
-            self._tell(text)

@@ -1,4 +1,4 @@
-"""`shopstream topology show|acls|check`."""
+"""`shopstream topology show|acls|check|apply`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 import msgspec
 
 if TYPE_CHECKING:
-    from shopstream.topology import Topology
+    from shopstream.topology import Operator, Topology
 
 _FILE = click.option(
     "--file",
@@ -49,8 +49,7 @@ def show(path: Path | None, as_json: bool) -> None:
         services.add_row(service.name, "\n".join(service.reads), "\n".join(service.writes))
     operators = Table("operator", "may", title="Operators", title_justify="left", box=None, pad_edge=False)
     for operator in loaded.operators.values():
-        reads = f"read {len(operator.reads)} topics" + (" and see the groups" if operator.watches_groups else "")
-        operators.add_row(operator.name, "do everything" if operator.superuser else reads)
+        operators.add_row(operator.name, "\n".join(_rights(operator)))
     console = Console()
     for table in (topics, services, operators):
         console.print(table)
@@ -89,6 +88,38 @@ def check(path: Path | None) -> None:
     click.echo("sound: " + ", ".join(f"{len(things)} {name}" for things, name in counts))
 
 
+@topology.command()
+@_FILE
+@click.option("--cluster", type=click.Path(path_type=Path), metavar="PROPERTIES", help="Client properties of the cluster; the administrator's own file is taken from beside it. Default: the local cluster.")  # fmt: skip  # noqa: E501
+@click.option("--passwords", metavar="FILE|-", help='The users\' passwords as JSON, {"user": "password"}; `-` reads them from standard input. Default: those in the users\' own files, beside the administrator\'s.')  # fmt: skip  # noqa: E501
+@click.option("--keep-user", "keep", multiple=True, metavar="USER", help="A user that is no surplus, though the topology does not declare it; repeatable.")  # fmt: skip  # noqa: E501
+@click.option("--brokers", type=click.IntRange(min=1), metavar="N", help="How many brokers the cluster has, if fewer than the topology wants copies.")  # fmt: skip  # noqa: E501
+@click.option("--prune", is_flag=True, help="Remove what the topology does not declare; Kafka's own topics stay.")
+@click.option("--check", "only_check", is_flag=True, help="Change nothing; exit 1 if something would be changed.")
+@_JSON
+def apply(
+    *,
+    path: Path | None,
+    cluster: Path | None,
+    passwords: str | None,
+    keep: tuple[str, ...],
+    brokers: int | None,
+    prune: bool,
+    only_check: bool,
+    as_json: bool,
+) -> int:
+    """Bring a cluster to it: topics, users and ACLs, on Kafka 3.9 or 4.
+
+    A user whose login with the given password is refused gets that password. What the topology does not declare is
+    reported, and removed with --prune. A second call changes nothing.
+    """
+    from shopstream.cli import applying
+
+    return applying.carry_out(
+        _load(path), cluster, passwords, keep=keep, brokers=brokers, prune=prune, check=only_check, as_json=as_json
+    )
+
+
 def _load(path: Path | None) -> Topology:
     from shopstream.topology import load
 
@@ -121,10 +152,26 @@ def _as_data(loaded: Topology) -> dict[str, Any]:
             "superuser": operator.superuser,
             "reads": operator.reads,
             "watches_groups": operator.watches_groups,
+            "inspects": operator.inspects,
+            "owns": operator.owns,
+            "feeds": operator.feeds,
         }
         for operator in loaded.operators.values()
     }
     return {"topics": topics, "services": services, "operators": operators, "dead_letters": loaded.dead_letters}
+
+
+def _rights(operator: Operator) -> list[str]:
+    if operator.superuser:
+        return ["do everything"]
+    rights = {
+        f"read {len(operator.reads)} topics": bool(operator.reads),
+        "see the groups": operator.watches_groups,
+        "see configurations": operator.inspects,
+        f"own {operator.owns}…": bool(operator.owns),
+        f"write {', '.join(operator.feeds)}": bool(operator.feeds),
+    }
+    return [right for right, granted in rights.items() if granted]
 
 
 def _days(milliseconds: str) -> str:

@@ -75,6 +75,7 @@ class Admin:
         *,
         renew: Collection[str] = (),
         brokers: int | None = None,
+        keep: Collection[str] = (),
         prune: bool = False,
     ) -> Converged:
         """Make the cluster have what the topology declares. Doing it again changes nothing.
@@ -84,13 +85,14 @@ class Admin:
             passwords: For each user that may have to be created.
             renew: Users whose password is set even if they are there.
             brokers: How many brokers the cluster has when all are up; by default those that are up now.
+            keep: Users that are no surplus although the topology does not declare them.
             prune: Whether to remove what the topology does not declare. Kafka's own topics always stay.
 
         Raises:
             ClusterError: The cluster refuses, or a topic that holds data would need another shape.
         """
         have, up = self.read()
-        plan = compare(wanted(topology, brokers or up), have)
+        plan = compare(wanted(topology, brokers or up), have, keep=keep)
         self._refuse_to_reshape_data(plan, have)
         self._apply(plan, {user: passwords[user] for user in {*plan.users, *renew}})
         if prune:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from collections.abc import Set as AbstractSet
 
     from shopstream.topology import Acl, Topology
@@ -23,11 +23,19 @@ class TopicState:
 
 @dataclass(frozen=True)
 class ClusterState:
-    """All that a topology decides about a cluster."""
+    """All that a topology decides about a cluster.
+
+    Attributes:
+        topics: The topics by name.
+        users: The SCRAM users.
+        acls: The permissions.
+        foreign: What the names of topics begin with that operators make themselves: they may be there or not.
+    """
 
     topics: Mapping[str, TopicState]
     users: AbstractSet[str]
     acls: AbstractSet[Acl]
+    foreign: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -72,15 +80,16 @@ def wanted(topology: Topology, brokers: int) -> ClusterState:
         if "min.insync.replicas" in config:
             config["min.insync.replicas"] = str(min(int(config["min.insync.replicas"]), copies))
         topics[topic.name] = TopicState(topic.partitions, copies, config)
-    return ClusterState(topics, frozenset(topology.users), frozenset(topology.acls()))
+    return ClusterState(topics, frozenset(topology.users), frozenset(topology.acls()), topology.owned_prefixes)
 
 
-def compare(want: ClusterState, have: ClusterState) -> Plan:
+def compare(want: ClusterState, have: ClusterState, *, keep: Collection[str] = ()) -> Plan:
     """What to do about the difference.
 
     Args:
         want: What shall be.
         have: What is. Kafka's own topics must not be in it.
+        keep: Users that are no surplus although nobody declares them, and neither are their permissions.
     """
     present = {name: (topic, have.topics[name]) for name, topic in want.topics.items() if name in have.topics}
     reshape = {
@@ -96,9 +105,9 @@ def compare(want: ClusterState, have: ClusterState) -> Plan:
         users=tuple(sorted(want.users - have.users)),
         grant=tuple(sorted(want.acls - have.acls)),
         surplus=Surplus(
-            tuple(sorted(have.topics.keys() - want.topics.keys())),
-            tuple(sorted(have.users - want.users)),
-            tuple(sorted(have.acls - want.acls)),
+            tuple(sorted(t for t in have.topics.keys() - want.topics.keys() if not t.startswith(want.foreign))),
+            tuple(sorted(have.users - want.users - set(keep))),
+            tuple(sorted(acl for acl in have.acls - want.acls if acl.user not in keep)),
         ),
     )
 

@@ -14,14 +14,17 @@ Resource = Literal["topic", "group", "transactional_id", "cluster"]
 Pattern = Literal["literal", "prefixed"]
 Option = int | float | str | bool
 
+_OWNERS_RIGHTS = ("create", "delete", "describe_configs", "read", "write")
+_FEEDERS_RIGHTS = ("create", "write")
+
 
 @dataclass(frozen=True, order=True)
 class Acl:
     """One permission: `user` may do `operation` on the resources that `name` and `pattern` select.
 
-    Operations are Kafka's, in lower case: read, write, describe, describe_configs. A permission to read or write a
-    topic or a group includes describing it (Kafka's authorizer derives that), so no line of its own says so. The
-    cluster's own name is `kafka-cluster`, as in Kafka.
+    Operations are Kafka's, in lower case: read, write, create, delete, describe, describe_configs. A permission to
+    read or write a topic or a group includes describing it (Kafka's authorizer derives that), so no line of its own
+    says so. The cluster's own name is `kafka-cluster`, as in Kafka.
     """
 
     user: str
@@ -142,22 +145,48 @@ class Operator:
     """A person or a tool with a user of its own.
 
     Attributes:
-        name: Its SCRAM user. Its own consumer groups begin with it.
+        name: Its SCRAM user. Its own consumer groups begin with it, unless it owns a prefix.
         superuser: Whether it may do everything.
         reads: Topics that it may read.
         watches_groups: Whether it may see the committed offsets of the services' groups.
+        inspects: Whether it may see the configuration of the cluster, of its brokers, and of the topics that it reads.
+        owns: Topics and groups whose names begin with this are its own: it makes them itself. None if it owns none.
+        feeds: Topics of another operator's prefix that it may write to, and make where they are missing.
     """
 
     name: str
     superuser: bool = False
     reads: tuple[str, ...] = ()
     watches_groups: bool = False
+    inspects: bool = False
+    owns: str | None = None
+    feeds: tuple[str, ...] = ()
+
+    @property
+    def group_prefix(self) -> str:
+        """What its consumer groups begin with, and what its ACL grants."""
+        return self.owns or self.name
 
     def acls(self, groups: tuple[str, ...]) -> tuple[Acl, ...]:
-        """What it may do, sorted. `groups` are the consumer groups of the services."""
+        """What it may do, sorted. `groups` are the consumer groups of the services.
+
+        The owner of a prefix gets what Confluent's `control-center-set-acls` grants for Control Center's topics and
+        group ("Configure Control Center to work with Kafka ACLs"), and may delete: Kafka Streams, which Control Center
+        is built on, purges its repartition topics ("Streams security"). To create a topic, CREATE on its name is
+        enough: CREATE on the cluster would allow any name.
+        """
         acls = {Acl(self.name, "topic", topic, "literal", "read") for topic in self.reads}
-        if self.reads:
-            acls.add(Acl(self.name, "group", self.name, "prefixed", "read"))
+        if self.reads or self.owns:
+            acls.add(Acl(self.name, "group", self.group_prefix, "prefixed", "read"))
+        if self.owns:
+            acls |= {Acl(self.name, "topic", self.owns, "prefixed", operation) for operation in _OWNERS_RIGHTS}
+        if self.inspects:
+            acls |= {Acl(self.name, "topic", topic, "literal", "describe_configs") for topic in self.reads}
+            acls |= {
+                Acl(self.name, "cluster", "kafka-cluster", "literal", operation)
+                for operation in ("describe", "describe_configs")
+            }
+        acls |= {Acl(self.name, "topic", topic, "literal", right) for topic in self.feeds for right in _FEEDERS_RIGHTS}
         if self.watches_groups:
             acls |= {Acl(self.name, "group", group, "literal", "describe") for group in groups}
         return tuple(sorted(acls))
@@ -181,6 +210,11 @@ class Topology:
     def superusers(self) -> tuple[str, ...]:
         """The users that need no ACL."""
         return tuple(name for name, operator in self.operators.items() if operator.superuser)
+
+    @property
+    def owned_prefixes(self) -> tuple[str, ...]:
+        """What the names of the topics begin with that operators make themselves."""
+        return tuple(operator.owns for operator in self.operators.values() if operator.owns)
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -212,4 +246,13 @@ class Topology:
         """The user for one of shopstream's own tasks: a superuser for `admin`, a reader of everything for `auditor`."""
         if role == "admin":
             return self.superusers[0]
-        return next(o.name for o in self.operators.values() if o.watches_groups and set(o.reads) == set(self.topics))
+        return self.auditors[0]
+
+    @property
+    def auditors(self) -> tuple[str, ...]:
+        """The operators that read everything and see the groups, and do nothing else."""
+        return tuple(
+            operator.name
+            for operator in self.operators.values()
+            if operator.watches_groups and set(operator.reads) == set(self.topics) and not operator.owns
+        )

@@ -81,6 +81,7 @@ def parse(text: str, source: str = "topology.yaml") -> Topology:
 
     _check_references(topology, root, service_blocks, operator_blocks)
     _check_users(topology, service_blocks, operator_blocks)
+    _check_prefixes(topology, operator_blocks)
     _check_operators(topology, root)
     problems.stop_if_any()
     _check_flow(topology, topic_blocks)
@@ -193,9 +194,22 @@ def _service(name: str, block: Block, dead_letters: str) -> Service:
 
 
 def _operator(name: str, block: Block, topics: dict[str, Topic]) -> Operator:
-    block.only("superuser", "reads", "watches_groups")
+    block.only("superuser", "reads", "watches_groups", "inspects", "owns", "feeds")
     reads = tuple(topics) if block.is_text("reads", "all") else block.names("reads")
-    return Operator(name, block.flag("superuser"), reads, block.flag("watches_groups"))
+    owns = block.text("owns")
+    if "owns" in block and not _LEGAL_NAME.fullmatch(owns):
+        block.problem(
+            "owns", f"no topic's name begins with {owns!r}", "write the beginning of the names, like _confluent"
+        )
+    return Operator(
+        name,
+        superuser=block.flag("superuser"),
+        reads=reads,
+        watches_groups=block.flag("watches_groups"),
+        inspects=block.flag("inspects"),
+        owns=owns or None,
+        feeds=block.names("feeds"),
+    )
 
 
 def _check_references(topology: Topology, root: Block, services: dict[str, Block], operators: dict[str, Block]) -> None:
@@ -229,8 +243,8 @@ def _check_users(topology: Topology, services: dict[str, Block], operators: dict
             )
     for operator in topology.operators.values():
         for service in topology.services.values():
-            taken = next((group for group in service.groups if group.startswith(operator.name)), None)
-            if operator.reads and taken:
+            taken = next((group for group in service.groups if group.startswith(operator.group_prefix)), None)
+            if operator.reads and not operator.owns and taken:
                 services[service.name].problem(
                     "group",
                     f"{operator.name!r} may use every group that begins with its name: {taken!r} too",
@@ -247,10 +261,34 @@ def _check_users(topology: Topology, services: dict[str, Block], operators: dict
                 )
 
 
+def _check_prefixes(topology: Topology, operators: dict[str, Block]) -> None:
+    for owner in topology.operators.values():
+        if not (prefix := owner.owns):
+            continue
+        names = [*topology.topics, *topology.groups]
+        names += [other.group_prefix for other in topology.operators.values() if other is not owner]
+        shared = [name for name in names if name.startswith(prefix)]
+        if shared:
+            operators[owner.name].problem(
+                "owns",
+                f"{owner.name!r} may use every topic and group that begins with {prefix!r}: {shared[0]!r} too",
+                "choose a longer prefix, or rename one",
+            )
+    for operator in topology.operators.values():
+        for topic in operator.feeds:
+            if topic in topology.topics:
+                what, remedy = f"{topic!r} is a topic of the shop", "let a service produce it"
+            elif not _LEGAL_NAME.fullmatch(topic) or not topic.startswith(topology.owned_prefixes):
+                what, remedy = f"nobody owns topic {topic!r}", "let an operator own the beginning of its name (`owns`)"
+            else:
+                continue
+            operators[operator.name].problem("feeds", what, remedy)
+
+
 def _check_operators(topology: Topology, root: Block) -> None:
     if not topology.superusers:
         root.problem("operators", "no operator is a superuser", "give one `superuser: true`: it applies this file")
-    if not any(o.watches_groups and set(o.reads) == set(topology.topics) for o in topology.operators.values()):
+    if not topology.auditors:
         root.problem(
             "operators",
             "no operator can audit",

@@ -1,0 +1,176 @@
+"""Runs Ansible's playbooks on a deployment's hosts: writes the inventory, then site.yml, then verify.yml."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from shopstream.aws import inventory
+from shopstream.aws.following import Follower
+from shopstream.errors import DeploymentError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+PLAYBOOKS = ("site.yml", "verify.yml")
+"""In this order: the first makes a cluster of the hosts, the second looks at what it does."""
+LIMIT_S = 3600.0
+STOP_S = 60.0
+"""How long Ansible may take, once interrupted, before it is killed."""
+
+_POLL_S = 0.1
+_FAILED = re.compile(r"^(?:fatal: |failed: |ERROR! |\[ERROR\]: )(.+)$", re.MULTILINE)
+_SHOWN = 300  # characters of a failure; the log has the rest
+
+
+@dataclass(frozen=True)
+class Ansible:
+    """The playbooks, for one deployment.
+
+    Attributes:
+        directory: Where the playbooks are; the inventory is written there.
+        environments: Where to look for `.venv-ansible`, before the PATH.
+        log: Gets everything that Ansible says, one run after the other.
+        environ: The environment to run in.
+        tell: Gets each line of output.
+        private_key: The SSH key to log in with; None for what SSH finds itself.
+        variables: Given to every playbook, for example where the topology is.
+        limit_s: Seconds that a playbook may take.
+    """
+
+    directory: Path
+    environments: Path
+    log: Path
+    environ: Mapping[str, str]
+    tell: Callable[[str], None]
+    private_key: Path | None = None
+    variables: Mapping[str, str] = field(default_factory=dict)
+    limit_s: float = LIMIT_S
+
+    def check(self) -> None:
+        """See that everything is there, before anything is made that costs money.
+
+        Raises:
+            DeploymentError: There is no Ansible, or there are no playbooks.
+            UsageError: There is no such key.
+        """
+        self._program()
+        lacking = [name for name in PLAYBOOKS if not (self.directory / name).is_file()]
+        if lacking:
+            raise DeploymentError(
+                f"{self.directory} has no {' and no '.join(lacking)}: say --infrastructure-only, and make a cluster of "
+                "the hosts yourself"
+            )
+        if self.private_key and not self.private_key.is_file():
+            raise UsageError(f"--ssh-private-key {self.private_key}: there is no such file")
+
+    def configure(self, outputs: Mapping[str, Any]) -> None:
+        """Make a cluster of the hosts, and verify it. Doing it again changes nothing.
+
+        Args:
+            outputs: Terraform's outputs by name.
+
+        Raises:
+            DeploymentError: A playbook failed; a second call goes on from there.
+        """
+        self.check()
+        file = self.directory / "inventory.ini"
+        file.write_text(inventory.render(outputs, private_key=self.private_key), encoding="utf-8")
+        environment = self._environment(outputs)
+        for playbook in PLAYBOOKS:
+            self.tell(f"ansible-playbook {playbook}")
+            self._run(playbook, file, environment)
+
+    def _program(self) -> str:
+        own = self.environments / ".venv-ansible" / "bin" / "ansible-playbook"
+        found = str(own) if own.is_file() else shutil.which("ansible-playbook", path=self.environ.get("PATH"))
+        if not found:
+            raise DeploymentError(
+                "there is no ansible-playbook: `make .venv-ansible/.ready` installs what requirements-ansible.txt "
+                "pins; or say --infrastructure-only to bring up the bare hosts"
+            )
+        return found
+
+    def _environment(self, outputs: Mapping[str, Any]) -> dict[str, str]:
+        # Behind two bastions, two deployments have the same addresses: they must not share SSH's connections. The
+        # name of a socket may have 104 characters on some systems, so it stays short.
+        apart = hashlib.sha256(f"{self.directory} {outputs.get('deployment')} {outputs.get('vpc_id')}".encode())
+        return {
+            **self.environ,
+            "ANSIBLE_CONFIG": str(self.directory / "ansible.cfg"),
+            "ANSIBLE_NOCOLOR": "true",
+            "ANSIBLE_SSH_CONTROL_PATH_DIR": f"~/.ansible/cp/{apart.hexdigest()[:8]}",
+            "AWS_REGION": str(outputs.get("region")),
+            "PYTHONUNBUFFERED": "1",
+        }
+
+    def _run(self, playbook: str, file: Path, environment: Mapping[str, str]) -> None:
+        line = [self._program(), "-i", str(file), playbook]
+        line += ["-e", json.dumps(dict(self.variables))] if self.variables else []
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        with os.fdopen(descriptor, "ab") as writer, self.log.open("rb") as reader:
+            writer.write(f"\n$ {' '.join(line)}\n".encode())
+            writer.flush()
+            reader.seek(0, os.SEEK_END)
+            said = Follower(reader, self.tell)
+            # A group of its own: a terminal sends Ctrl-C to the whole group, and Ansible is told once, here.
+            child = subprocess.Popen(
+                line,
+                cwd=self.directory,
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=writer,
+                stderr=subprocess.STDOUT,
+                process_group=0,
+            )
+            code = self._wait(child, playbook, said)
+        if code != 0:
+            raise self._failure(playbook, code, said.text)
+
+    def _wait(self, child: subprocess.Popen[bytes], playbook: str, said: Follower) -> int:
+        deadline = time.monotonic() + self.limit_s
+        try:
+            while child.poll() is None and time.monotonic() < deadline:
+                said.follow()
+                time.sleep(_POLL_S)
+        finally:
+            late = child.poll() is None
+            if late:
+                _end(child)
+            said.follow()
+        if late:
+            raise DeploymentError(
+                f"`ansible-playbook {playbook}` was stopped after {self.limit_s:.0f} s: look into {self.log}, then "
+                "call again, it goes on from there"
+            )
+        return child.returncode
+
+    def _failure(self, playbook: str, code: int, text: str) -> DeploymentError:
+        failures = list(dict.fromkeys(_FAILED.findall(text)))
+        what = failures[0][:_SHOWN] if failures else f"exit code {code}"
+        more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
+        return DeploymentError(
+            f"`ansible-playbook {playbook}` failed: {what}{more}. The whole text is in {self.log}; mend the cause and "
+            "call again, it goes on from where it is. Lambda does not poll the brokers before this succeeds"
+        )
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """Interrupt Ansible with its SSH connections, and wait; kill what does not go."""
+    for number, limit in ((signal.SIGINT, STOP_S), (signal.SIGKILL, None)):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(limit)
+            return

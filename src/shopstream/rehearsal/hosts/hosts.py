@@ -1,0 +1,466 @@
+"""The stand-ins for EC2 as one thing: up, down, status, commands on them, and faults."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+from shopstream.cluster.home import write_private
+from shopstream.errors import RehearsalError, UsageError
+from shopstream.rehearsal.hosts import cgroups, faults, needs, network, processes, remains
+from shopstream.rehearsal.hosts.inventory import Inventory, parse
+from shopstream.rehearsal.hosts.machines import Machine, key_pair
+from shopstream.rehearsal.hosts.namespace import Namespace
+from shopstream.rehearsal.hosts.plan import OPERATOR, PREFIX, Plan, plan
+from shopstream.rehearsal.hosts.state import Record, State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import TracebackType
+
+_BOOT_S = 90.0
+_SERVICES_S = 120.0
+_SAMPLE = Path(__file__).with_name("sample-outputs.json")
+
+
+class Supplies(Protocol):
+    """What guests are made of and install."""
+
+    @property
+    def image(self) -> Path:
+        """The sealed base."""
+
+    @property
+    def www(self) -> Path:
+        """The tree to serve."""
+
+    def variables(self, base_url: str) -> dict[str, str]:
+        """Ansible's extra variables, when it is served at `base_url`."""
+
+
+@dataclass(frozen=True)
+class Up:
+    """What `up` did.
+
+    Attributes:
+        hosts: The names of the guests.
+        already: Whether they were there before.
+        seconds: How long it took.
+        inventory: For Ansible.
+        private_key: For SSH.
+    """
+
+    hosts: tuple[str, ...]
+    already: bool
+    seconds: float
+    inventory: str
+    private_key: str
+
+
+@dataclass(frozen=True)
+class HostStatus:
+    """How a guest is.
+
+    Attributes:
+        name: Its name.
+        state: "up", "booting", "frozen", "down" (cut, or shut down by itself) or "orphaned" (what boots it was
+            killed, and a reboot would be its end: cut and start it).
+        unplugged: Whether its cable is out.
+        address: Where Ansible connects.
+        private_ip: In the VPC.
+        instance_type: What it stands in for.
+        memory_used: In bytes, without cache that could be dropped at once.
+        memory_cached: That cache.
+        memory_limit: In bytes.
+        oom_kills: Processes that the kernel killed for want of memory, since `up`.
+        uptime: Since its last boot, in seconds; None when it is down.
+    """
+
+    name: str
+    state: str
+    unplugged: bool
+    address: str
+    private_ip: str
+    instance_type: str
+    memory_used: int
+    memory_cached: int
+    memory_limit: int
+    oom_kills: int
+    uptime: float | None
+
+
+@dataclass(frozen=True)
+class Status:
+    """How the rehearsal is.
+
+    Attributes:
+        up: Whether an `up` was completed.
+        directory: Its state.
+        services: Whether the supplies' server (and what stands in for AWS) run.
+        hosts: The guests.
+        partitions: Who does not hear whom.
+        leftovers: Without a completed `up`: what was found where nothing should be.
+    """
+
+    up: bool
+    directory: str
+    services: bool
+    hosts: tuple[HostStatus, ...]
+    partitions: tuple[network.Partition, ...]
+    leftovers: dict[str, list[str]]
+
+    def to_data(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+class Hosts(faults.Faults):
+    """The machines of one rehearsal. All that is known of them lies in the state directory and in the kernel.
+
+    Args:
+        home: Shopstream's state directory.
+        cache: Where image and packages are kept; by default in the state directory's cache.
+        supplies: Makes what guests are made of; by default the project's own.
+        progress: Told in a line what is being done.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        *,
+        cache: Path | None = None,
+        supplies: Callable[[], Supplies] | None = None,
+        progress: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        home = home.absolute()
+        self.state = State(home / "rehearsal")
+        self._cache = (cache or home / "cache" / "rehearsal").absolute()
+        self._supplies = supplies
+        self._progress = progress
+        self._namespace = Namespace(f"{PREFIX}{self.state.tag}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.down()
+
+    # Up and down
+
+    def up(self, inventory: Path | None = None, *, ssh_public_key: Path | None = None, aws: bool = True) -> Up:
+        """Boot the guests of an inventory, and wait until SSH answers on all of them.
+
+        Args:
+            inventory: The file; by default the one of a deployment with all defaults.
+            ssh_public_key: A key that may log in beside the rehearsal's own.
+            aws: Whether to start what stands in for AWS, with the deployment's secrets.
+
+        Raises:
+            RehearsalError: With what went wrong and what to do. Nothing is left of what this call began.
+            UsageError: The inventory cannot be stood up.
+        """
+        begun = time.monotonic()
+        needs.require()
+        text, read = self._inventory(inventory)
+        extra = _public_key(ssh_public_key)
+        with self.state.changing():
+            found = cgroups.find()
+            if already := self._already(read):
+                return self._told(already, begun, already=True)
+            if remains.look(self.state, found):
+                self._progress("clearing away what an interrupted command has left")
+            remains.clear(self.state, found)
+            supplies = self._prepare()
+            planned = plan(read, self.state.tag)
+            try:
+                self._raise(planned, read, text, extra, supplies, aws=aws)
+            except BaseException:
+                self._progress("clearing away")
+                remains.clear(self.state, found)
+                raise
+            return self._told(planned, begun, already=False)
+
+    def down(self) -> remains.Remains:
+        """End and delete all of it, whatever state it is in.
+
+        Returns:
+            What was looked at afterwards; nothing was found there.
+
+        Raises:
+            RehearsalError: Something withstands.
+        """
+        needs.require_root()
+        with self.state.changing():
+            return remains.clear(self.state, cgroups.find())
+
+    def status(self) -> Status:
+        """How the guests are."""
+        needs.require_root()
+        found = cgroups.find()
+        record = self.state.read()
+        if record is None or not record.complete:
+            left = remains.look(self.state, found)
+            return Status(
+                False, str(self.state.root), False, (), (), {place: each for place, each in left.places.items() if each}
+            )
+        return Status(
+            True,
+            str(self.state.root),
+            self._services_alive(),
+            tuple(self._host_status(self._machine(record.plan, guest.name)) for guest in record.plan.guests),
+            self._partitions(),
+            {},
+        )
+
+    # Commands
+
+    def command(self, host: str, command: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+        """How to run a command on a guest (as root), or as the operator: in the guests' network, with AWS's stand-in.
+
+        Args:
+            host: The guest's name, or "operator".
+            command: The command and its arguments.
+
+        Returns:
+            The whole command line, and its environment.
+        """
+        planned = self._running()
+        if host == OPERATOR:
+            kept = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
+            return self._namespace.entering(command), {**kept, **self.state.environment()}
+        return self._machine(planned, host).inside(command), dict(os.environ)
+
+    def exec(self, host: str, command: Sequence[str]) -> int:
+        """Run a command with this process's input and output, and return its exit code. See `command`."""
+        line, environment = self.command(host, command)
+        code = subprocess.run(line, env=environment, check=False).returncode
+        return code if code >= 0 else 128 - code  # ended by a signal: as shells have it
+
+    def run(
+        self, host: str, command: Sequence[str], *, text: str | None = None, timeout: float = 60.0
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command and capture what it says. See `command`.
+
+        Args:
+            host: The guest's name, or "operator".
+            command: The command and its arguments.
+            text: Its standard input.
+            timeout: After how many seconds it is killed, and subprocess.TimeoutExpired raised.
+        """
+        line, environment = self.command(host, command)
+        return subprocess.run(
+            line, env=environment, input=text or "", text=True, capture_output=True, timeout=timeout, check=False
+        )
+
+    def play(self, playbook: Path, arguments: Sequence[str] = ()) -> int:
+        """Run a playbook against the guests as the operator, and return Ansible's exit code.
+
+        Args:
+            playbook: The file.
+            arguments: More arguments for ansible-playbook.
+
+        Raises:
+            UsageError: There is no such playbook, or no Ansible.
+        """
+        if not playbook.is_file():
+            raise UsageError(f"{playbook} does not exist: name a playbook, for example infra/ansible/site.yml")
+        line, environment = self.command(
+            OPERATOR,
+            [
+                _ansible_playbook(),
+                f"--inventory={self.state.inventory}",
+                f"--private-key={self.state.key}",
+                f"--extra-vars=@{self.state.variables}",
+                str(playbook),
+                *arguments,
+            ],
+        )
+        # Another rehearsal has the same addresses: a connection that is shared by address must not be shared with it.
+        environment["ANSIBLE_SSH_CONTROL_PATH_DIR"] = f"/tmp/ss-{self.state.tag}"  # noqa: S108 - short, and 0700
+        config = playbook.absolute().parent / "ansible.cfg"
+        if config.is_file():
+            environment["ANSIBLE_CONFIG"] = str(config)
+        return subprocess.run(line, env=environment, check=False).returncode
+
+    # The steps of `up`
+
+    def _inventory(self, path: Path | None) -> tuple[str, Inventory]:
+        if path is None:
+            from shopstream.aws import inventory as written
+
+            outputs = written.parse(_SAMPLE.read_text(encoding="utf-8"), str(_SAMPLE))
+            text, source = written.render(outputs, private_key=self.state.key), "the sample inventory"
+        else:
+            try:
+                text, source = path.read_text(encoding="utf-8"), str(path)
+            except OSError as error:
+                raise UsageError(f"the inventory {path} cannot be read: {error.strerror}") from error
+        return text, parse(text, source)
+
+    def _already(self, read: Inventory) -> Plan | None:
+        record = self.state.read()
+        if record is None or not record.complete or not self._namespace.identity:
+            return None
+        if record.plan != plan(read, self.state.tag):
+            raise RehearsalError(
+                f"the machines of {self.state.root} are up with another inventory: "
+                "`shopstream rehearse hosts down` first"
+            )
+        if not self._services_alive():
+            raise RehearsalError(
+                "the machines are up, but their supplies' server (with what stands in for AWS) has ended, see "
+                f"{self.state.root / 'services.log'}: `shopstream rehearse hosts down`, then `up` again"
+            )
+        return record.plan
+
+    def _prepare(self) -> Supplies:
+        if self._supplies is not None:
+            return self._supplies()
+        from shopstream.rehearsal import supplies
+
+        self._cache.mkdir(parents=True, exist_ok=True)
+        made: Supplies = supplies.prepare(self._cache, self._progress)
+        return made
+
+    def _raise(
+        self, planned: Plan, read: Inventory, text: str, extra_key: str, supplies: Supplies, *, aws: bool
+    ) -> None:
+        began = time.time()
+        self.state.write(Record(planned, str(supplies.image), complete=False, began=began))
+        private, public = key_pair()
+        write_private(self.state.key, private)
+        self.state.key.with_suffix(".pub").write_text(f"{public} rehearsal\n", encoding="utf-8")
+        write_private(self.state.inventory, text)
+        write_private(
+            self.state.variables, json.dumps(supplies.variables(f"http://{planned.gateway}"), indent=2) + "\n"
+        )
+        self._namespace.create()
+        for command in network.bridge_commands(planned):
+            self._namespace.run(command, "lay the guests' network")
+        self._start_services(planned, read, supplies, aws=aws)
+        self._progress(f"booting {len(planned.guests)} machines")
+        machines = [self._machine(planned, guest.name) for guest in planned.guests]
+        known = [machine.lay_out(supplies.image, f"{public} rehearsal\n{extra_key}") for machine in machines]
+        write_private(self.state.known_hosts, "".join(known))
+        for machine in machines:
+            machine.boot(supplies.image)
+        self._wait_for_doors(machines)
+        self._wait_for_services()
+        self.state.write(Record(planned, str(supplies.image), complete=True, began=began))
+
+    def _start_services(self, planned: Plan, read: Inventory, supplies: Supplies, *, aws: bool) -> None:
+        command = [sys.executable, "-m", "shopstream.rehearsal.hosts.services", "--state", str(self.state.root)]
+        command += ["--www", str(supplies.www), "--bind", str(planned.gateway)]
+        if aws:
+            command += ["--deployment", read.variables.get("deployment", "shopstream")]
+            command += ["--region", read.variables.get("aws_region", "us-east-1")]
+        processes.detach(self._namespace.entering(command), self.state.root / "services.log", os.environ)
+
+    def _wait_for_services(self) -> None:
+        """Wait until they are ready; by now, with the guests' doors open, they have at least been started."""
+        processes.wait_until(lambda: self.state.operator.is_file() or not self._services_alive(), _SERVICES_S)
+        if not self.state.operator.is_file() or not self._services_alive():
+            log = self.state.root / "services.log"
+            lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:]
+            raise RehearsalError(
+                "the operator's services (supplies, stand-in for AWS) did not come up; they said:\n" + "\n".join(lines)
+            )
+
+    def _wait_for_doors(self, machines: Sequence[Machine], seconds: float = _BOOT_S) -> None:
+        """Wait until SSH answers on each of them, or one has ended."""
+        waiting = {str(machine.guest.address): machine for machine in machines}
+        command = [sys.executable, "-m", "shopstream.rehearsal.hosts.doors", str(seconds), *waiting]
+        with subprocess.Popen(
+            self._namespace.entering(command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+        ) as doors:
+            try:
+                assert doors.stdout is not None  # noqa: S101 - a pipe was asked for
+                for line in doors.stdout:
+                    machine = waiting.pop(line.strip())
+                    self._progress(f"{machine.guest.name} answers on {machine.guest.address}")
+            finally:
+                doors.kill()
+        if waiting:
+            words = "\n".join(f"{each.guest.name}: {each.last_words() or '(nothing)'}" for each in waiting.values())
+            names = ", ".join(each.guest.name for each in waiting.values())
+            raise RehearsalError(f"no SSH within {seconds:.0f} s on {names}; the end of their consoles:\n{words}")
+
+    # What is there
+
+    def _told(self, planned: Plan, begun: float, *, already: bool) -> Up:
+        return Up(
+            tuple(guest.name for guest in planned.guests),
+            already,
+            time.monotonic() - begun,
+            str(self.state.inventory),
+            str(self.state.key),
+        )
+
+    def _services_alive(self) -> bool:
+        identity = self._namespace.identity
+        if identity is None:
+            return False
+        import psutil
+
+        for pid in processes.in_network(identity):
+            try:
+                if "shopstream.rehearsal.hosts.services" in psutil.Process(pid).cmdline():
+                    return True
+            except psutil.Error:
+                continue
+        return False
+
+    def _host_status(self, machine: Machine) -> HostStatus:
+        guest, usage, init = machine.guest, machine.usage, machine.init
+        if not machine.up:
+            state = "down"
+        elif machine.group.frozen:
+            state = "frozen"
+        else:
+            state = ("up" if machine.supervised else "orphaned") if init else "booting"
+        return HostStatus(
+            name=guest.name,
+            state=state,
+            unplugged=state != "down" and self._unplugged(guest),
+            address=str(guest.address),
+            private_ip=str(guest.private_ip),
+            instance_type=guest.instance_type,
+            memory_used=usage.used,
+            memory_cached=usage.cached,
+            memory_limit=usage.limit or guest.memory,
+            oom_kills=usage.oom_kills,
+            uptime=processes.age(init) if init else None,
+        )
+
+
+def _public_key(path: Path | None) -> str:
+    if path is None:
+        return ""
+    try:
+        text = path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise UsageError(f"the public key {path} cannot be read: {error.strerror}") from error
+    if not text.startswith(("ssh-", "ecdsa-", "sk-")) or "\n" in text:
+        raise UsageError(f"{path} is no SSH public key of one line: name the file that ends in .pub")
+    return text + "\n"
+
+
+def _ansible_playbook() -> str:
+    for place in (Path.cwd() / ".venv-ansible/bin", Path(sys.executable).parent):
+        if (place / "ansible-playbook").is_file():
+            return str(place / "ansible-playbook")
+    if found := shutil.which("ansible-playbook"):
+        return found
+    raise UsageError(
+        "ansible-playbook cannot be found, neither in .venv-ansible/bin nor on the PATH: "
+        "python3 -m venv .venv-ansible && .venv-ansible/bin/pip install --require-hashes -r requirements-ansible.txt"
+    )

@@ -1,0 +1,148 @@
+"""The playbooks run in their order on the deployment's inventory, are seen and logged, and their failure is told."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from shopstream.aws.ansible import Ansible
+from shopstream.aws.inventory import parse, render
+from shopstream.errors import DeploymentError, UsageError
+
+ROOT = Path(__file__).parent.parent
+SAMPLE = ROOT / "src" / "shopstream" / "rehearsal" / "hosts" / "sample-outputs.json"
+OUTPUTS = parse(SAMPLE.read_text(encoding="utf-8"), "sample")
+FAKE = """#!{python}
+import json, os, pathlib, sys
+here = pathlib.Path(__file__).parent
+with (here / "calls").open("a") as file:
+    file.write(json.dumps({{"argv": sys.argv[1:], "env": dict(os.environ), "cwd": os.getcwd()}}) + "\\n")
+exec((here / "behaviour").read_text())
+"""
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A project with playbooks, and with an Ansible that does as it is told."""
+    playbooks, programs = tmp_path / "ansible", tmp_path / ".venv-ansible" / "bin"
+    for folder in (playbooks, programs):
+        folder.mkdir(parents=True)
+    for name in ("site.yml", "verify.yml"):
+        (playbooks / name).write_text("[]\n", encoding="utf-8")
+    program = programs / "ansible-playbook"
+    program.write_text(FAKE.format(python=sys.executable), encoding="utf-8")
+    program.chmod(0o755)
+    behave(tmp_path, "print('PLAY RECAP', sys.argv[-1], flush=True)")
+    return tmp_path
+
+
+def behave(project, code):
+    (project / ".venv-ansible" / "bin" / "behaviour").write_text(code, encoding="utf-8")
+
+
+def calls(project):
+    file = project / ".venv-ansible" / "bin" / "calls"
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+def ansible(project, told=None, **more):
+    return Ansible(
+        directory=project / "ansible",
+        environments=project,
+        log=project / "logs" / "ansible.log",
+        environ={"PATH": os.environ["PATH"], "AWS_PROFILE": "mine"},
+        tell=(told if told is not None else []).append,
+        **more,
+    )
+
+
+def test_both_playbooks_run_on_the_inventory_and_are_seen(project):
+    told, key = [], project / "key"
+    key.touch()
+    ansible(project, told, private_key=key).configure(OUTPUTS)
+    inventory = project / "ansible" / "inventory.ini"
+    assert inventory.read_text(encoding="utf-8") == render(OUTPUTS, private_key=key)
+    assert [call["argv"] for call in calls(project)] == [
+        ["-i", str(inventory), name] for name in ("site.yml", "verify.yml")
+    ]
+    for call in calls(project):
+        assert call["cwd"] == str(project / "ansible")
+        assert (call["env"]["AWS_PROFILE"], call["env"]["AWS_REGION"]) == ("mine", "us-east-1")
+        assert call["env"]["ANSIBLE_CONFIG"] == str(project / "ansible" / "ansible.cfg")
+    shown = ["ansible-playbook site.yml", "PLAY RECAP site.yml", "ansible-playbook verify.yml", "PLAY RECAP verify.yml"]
+    assert told == shown
+    log = project / "logs" / "ansible.log"
+    assert log.stat().st_mode & 0o077 == 0
+    assert log.read_text(encoding="utf-8").count("PLAY RECAP") == 2
+
+
+def test_another_topology_is_handed_on(project):
+    ansible(project, variables={"topology_file": "/my own/topology.yaml"}).configure(OUTPUTS)
+    assert json.loads(calls(project)[0]["argv"][-1]) == {"topology_file": "/my own/topology.yaml"}
+
+
+def test_a_failure_is_told_in_a_line_and_ends_it(project):
+    behave(project, "print('fatal: [kafka1]: UNREACHABLE! => no route'); print('fatal: [kafka2]: bad'); sys.exit(4)")
+    with pytest.raises(DeploymentError) as caught:
+        ansible(project).configure(OUTPUTS)
+    text = str(caught.value)
+    assert text.startswith("`ansible-playbook site.yml` failed: [kafka1]: UNREACHABLE! => no route (and 1 more)")
+    assert "ansible.log" in text
+    assert len(calls(project)) == 1
+
+
+def test_what_takes_too_long_is_ended_with_all_that_it_started(project):
+    behave(
+        project,
+        "import subprocess, time; subprocess.Popen(['sleep', '60']); print('at work', flush=True); time.sleep(60)",
+    )
+    began, told = time.monotonic(), []
+    with pytest.raises(DeploymentError, match=r"site\.yml` was stopped after 1 s"):
+        ansible(project, told, limit_s=1.0).configure(OUTPUTS)
+    assert time.monotonic() - began < 30
+    assert "at work" in told
+
+
+def test_an_interrupt_ends_ansible_too(project):
+    behave(project, "import time; print('at work', flush=True); time.sleep(60)")
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[2]); from pathlib import Path; from tests.test_aws_ansible import *\n"
+        "one = ansible(Path(sys.argv[1])); object.__setattr__(one, 'tell', lambda line: print(line, flush=True))\n"
+        "one.configure(OUTPUTS)"
+    )
+    child = subprocess.Popen(
+        [sys.executable, "-c", code, str(project), str(ROOT)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert child.stdout is not None
+    assert [child.stdout.readline().strip() for _ in range(2)][1] == "at work"
+    child.send_signal(signal.SIGINT)
+    _, err = child.communicate(timeout=30)
+    assert child.returncode != 0
+    assert "KeyboardInterrupt" in err
+
+
+def test_what_is_missing_is_told_before_anything_is_done(project, tmp_path):
+    with pytest.raises(UsageError, match="there is no such file"):
+        ansible(project, private_key=project / "none").check()
+    (project / "ansible" / "verify.yml").unlink()
+    with pytest.raises(DeploymentError, match=r"has no verify\.yml: say --infrastructure-only"):
+        ansible(project).check()
+    bare = Ansible(directory=project / "ansible", environments=tmp_path / "none", log=tmp_path / "log",
+                   environ={"PATH": str(tmp_path)}, tell=print)  # fmt: skip
+    with pytest.raises(DeploymentError, match=r"no ansible-playbook: `make \.venv-ansible/\.ready`"):
+        bare.check()
+
+
+def test_an_ansible_on_the_path_does_as_well(project):
+    programs = project / ".venv-ansible" / "bin"
+    one = Ansible(directory=project / "ansible", environments=project / "none", log=project / "log",
+                  environ={"PATH": f"{programs}:{os.environ['PATH']}"}, tell=[].append)  # fmt: skip
+    one.configure(OUTPUTS)
+    assert len(calls(project)) == 2
