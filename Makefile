@@ -8,9 +8,11 @@ AWS    := $(VENV)/.ready-aws
 DEV    := $(VENV)/.ready-dev
 # checkov pins so much that it gets an environment of its own.
 CHECKOV := .venv-checkov/.ready
+# Ansible too: it is a program of the operator's, 500 MB with its collections.
+ANSIBLE := .venv-ansible/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo lambda zips test test-fast test-infra check check-infra format bench clean
+.PHONY: help demo lambda zips ansible test test-fast test-infra check check-infra format bench clean
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -24,6 +26,8 @@ lambda: $(AWS) ## The same with the services as Lambda functions, 2,000 orders (
 zips: $(READY) ## Build the Lambda functions' zips into build/lambdas.
 	@$(BIN)/python scripts/build_zips.py
 
+ansible: $(ANSIBLE) ## Install the Ansible that configures a deployment's hosts, into .venv-ansible.
+
 test: $(DEV) ## Pass all tests, on the real Kafka too.
 	$(BIN)/python -m pytest -m "not infra"
 
@@ -33,14 +37,16 @@ test-fast: $(DEV) ## Pass the tests that need no Kafka.
 test-infra: check-infra ## Pass the tests of the deployment (needs terraform 1.11 and CPython 3.13, no account).
 	$(BIN)/python -m pytest -m infra -n 2 --dist loadfile
 
-check: $(DEV) ## Format, lint, types, topology.
+check: $(DEV) $(ANSIBLE) ## Format, lint, types, topology, syntax of the playbooks.
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/shopstream topology check
+	@scripts/check_ansible.sh
 
-check-infra: $(DEV) $(CHECKOV) ## Format, validity and tests of the Terraform, and checkov's rules.
+check-infra: $(DEV) $(CHECKOV) $(ANSIBLE) ## Format, validity and tests of the Terraform, checkov's and ansible-lint's rules.
 	@scripts/check_infra.sh
+	@scripts/check_ansible.sh --lint
 
 format: $(DEV) ## Put the code into shape.
 	$(BIN)/ruff check --fix --exit-zero --quiet
@@ -52,7 +58,7 @@ bench: $(DEV) ## Measure: start of the cluster, and the audit.
 
 clean: ## Remove what this Makefile made: the virtual environment and caches. Stops the local cluster first.
 	-@test ! -x $(BIN)/shopstream || $(BIN)/shopstream down --wipe
-	rm -rf $(VENV) .venv-checkov build .shopstream .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-checkov .venv-ansible build .shopstream .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # Plain venv and pip: nothing has to be installed by hand. Every download is checked against its hash.
 $(VENV)/bin/python:
@@ -81,4 +87,10 @@ $(CHECKOV): requirements-checkov.txt
 	@echo "installing what requirements-checkov.txt pins"
 	@$(PYTHON) -m venv $(@D)
 	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-checkov.txt
+	@touch $@
+
+$(ANSIBLE): requirements-ansible.txt
+	@echo "installing what requirements-ansible.txt pins"
+	@$(PYTHON) -m venv $(@D)
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-ansible.txt
 	@touch $@

@@ -31,6 +31,9 @@ compile_group lambda-runtime 3.13 requirements-dev.txt src/shopstream/lambdas/ru
 # Debian 12's Python.
 compile_group operator 3.11 requirements.txt requirements-operator.txt --python-platform x86_64-manylinux_2_28
 
+uv pip compile --group ansible --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+  --no-emit-find-links --no-annotate --no-header --output-file requirements-ansible.txt
+
 # checkov pins so much that it stands alone; its version is said here.
 echo checkov==3.3.30 | uv pip compile - --quiet --universal --python-version 3.11 --generate-hashes \
   --no-emit-index-url --no-emit-find-links --no-annotate --no-header --output-file requirements-checkov.txt

@@ -34,7 +34,7 @@ def project(tmp_path):
     playbooks, programs = tmp_path / "ansible", tmp_path / ".venv-ansible" / "bin"
     for folder in (playbooks, programs):
         folder.mkdir(parents=True)
-    for name in ("site.yml", "verify.yml"):
+    for name in ("reachable.yml", "site.yml", "verify.yml"):
         (playbooks / name).write_text("[]\n", encoding="utf-8")
     program = programs / "ansible-playbook"
     program.write_text(FAKE.format(python=sys.executable), encoding="utf-8")
@@ -63,24 +63,24 @@ def ansible(project, told=None, **more):
     )
 
 
-def test_both_playbooks_run_on_the_inventory_and_are_seen(project):
+def test_the_playbooks_run_in_their_order_on_the_inventory_and_are_seen(project):
     told, key = [], project / "key"
     key.touch()
     ansible(project, told, private_key=key).configure(OUTPUTS)
     inventory = project / "ansible" / "inventory.ini"
     assert inventory.read_text(encoding="utf-8") == render(OUTPUTS, private_key=key)
     assert [call["argv"] for call in calls(project)] == [
-        ["-i", str(inventory), name] for name in ("site.yml", "verify.yml")
+        ["-i", str(inventory), name] for name in ("reachable.yml", "site.yml", "verify.yml")
     ]
     for call in calls(project):
         assert call["cwd"] == str(project / "ansible")
         assert (call["env"]["AWS_PROFILE"], call["env"]["AWS_REGION"]) == ("mine", "us-east-1")
         assert call["env"]["ANSIBLE_CONFIG"] == str(project / "ansible" / "ansible.cfg")
-    shown = ["ansible-playbook site.yml", "PLAY RECAP site.yml", "ansible-playbook verify.yml", "PLAY RECAP verify.yml"]
-    assert told == shown
+    names = ("reachable.yml", "site.yml", "verify.yml")
+    assert told == [line for name in names for line in (f"ansible-playbook {name}", f"PLAY RECAP {name}")]
     log = project / "logs" / "ansible.log"
     assert log.stat().st_mode & 0o077 == 0
-    assert log.read_text(encoding="utf-8").count("PLAY RECAP") == 2
+    assert log.read_text(encoding="utf-8").count("PLAY RECAP") == 3
 
 
 def test_another_topology_is_handed_on(project):
@@ -93,7 +93,7 @@ def test_a_failure_is_told_in_a_line_and_ends_it(project):
     with pytest.raises(DeploymentError) as caught:
         ansible(project).configure(OUTPUTS)
     text = str(caught.value)
-    assert text.startswith("`ansible-playbook site.yml` failed: [kafka1]: UNREACHABLE! => no route (and 1 more)")
+    assert text.startswith("`ansible-playbook reachable.yml` failed: [kafka1]: UNREACHABLE! => no route (and 1 more)")
     assert "ansible.log" in text
     assert len(calls(project)) == 1
 
@@ -104,7 +104,7 @@ def test_what_takes_too_long_is_ended_with_all_that_it_started(project):
         "import subprocess, time; subprocess.Popen(['sleep', '60']); print('at work', flush=True); time.sleep(60)",
     )
     began, told = time.monotonic(), []
-    with pytest.raises(DeploymentError, match=r"site\.yml` was stopped after 1 s"):
+    with pytest.raises(DeploymentError, match=r"reachable\.yml` was stopped after 1 s"):
         ansible(project, told, limit_s=1.0).configure(OUTPUTS)
     assert time.monotonic() - began < 30
     assert "at work" in told
@@ -145,4 +145,4 @@ def test_an_ansible_on_the_path_does_as_well(project):
     one = Ansible(directory=project / "ansible", environments=project / "none", log=project / "log",
                   environ={"PATH": f"{programs}:{os.environ['PATH']}"}, tell=[].append)  # fmt: skip
     one.configure(OUTPUTS)
-    assert len(calls(project)) == 2
+    assert len(calls(project)) == 3

@@ -66,12 +66,14 @@ def test_the_operator_can_be_cut_off_too_and_strangers_are_refused():
 
 
 def test_a_guests_files_open_it_to_the_given_keys_only():
-    files = guest.files(PLAN, ONE, authorized_keys="ssh-ed25519 AAAA me\n", host_key="secret", home="/home/admin")
+    login = {"authorized_keys": "ssh-ed25519 AAAA me\n", "host_key": "secret", "home": "/home/admin"}
+    files = guest.files(PLAN, ONE, **login, packages="deb http://10.20.0.1/debian ./\n")
     keys = files["/home/admin/.ssh/authorized_keys"]
     assert (keys.text, keys.mode, keys.owner) == ("ssh-ed25519 AAAA me\n", 0o600, "admin")
     assert files["/etc/ssh/ssh_host_ed25519_key"].mode == 0o600
     assert re.fullmatch(r"[0-9a-f]{32}\n", files["/etc/machine-id"].text)
     assert files["/etc/hostname"].text == "one\n"
+    assert files["/etc/apt/sources.list"].text == "deb http://10.20.0.1/debian ./\n"
 
 
 @pytest.mark.parametrize("fresh", [False, True])

@@ -120,15 +120,15 @@ def test_each_user_can_read_its_topics_and_no_other(cluster, connect, declared):
 
 def test_each_service_can_commit_with_its_group_and_no_other(cluster, connect, declared):
     def usable(user):
-        topic = declared[user][1][0]
+        topic = next(iter(declared[user][1]), "order_placed")  # who reads nothing is refused the group already
         return {group for group in cluster.topology.groups if _commits(connect(user), group, topic)}
 
     expected = {user: set(groups) for user, (_, _, groups, _) in declared.items()}
     assert everyone(declared, usable) == expected
 
 
-def test_only_a_service_with_event_sources_can_see_the_brokers_settings(cluster, connect, declared):
-    """AWS's pollers ask for them when they connect as the service's user."""
+def test_only_a_service_with_event_sources_and_an_inspector_can_see_the_brokers_settings(cluster, connect, declared):
+    """AWS's pollers ask for them when they connect as the service's user, and Control Center shows them."""
 
     def sees(user):
         admin = AdminClient(connect(user))
@@ -137,7 +137,8 @@ def test_only_a_service_with_event_sources_can_see_the_brokers_settings(cluster,
         return succeeds(lambda: answer.result(TIMEOUT_S), KafkaError.CLUSTER_AUTHORIZATION_FAILED)
 
     consumers = {service.name for service in cluster.topology.services.values() if service.consumes}
-    expected = {user: user in consumers or user in cluster.topology.superusers for user in declared}
+    inspectors = {operator.name for operator in cluster.topology.operators.values() if operator.inspects}
+    expected = {user: user in {*consumers, *inspectors, *cluster.topology.superusers} for user in declared}
     assert everyone(declared, sees) == expected
 
 
@@ -154,10 +155,42 @@ def _commits(config, group, topic):
     return not errors
 
 
-def test_readers_can_use_groups_that_begin_with_their_name(cluster, connect):
+def test_readers_can_use_groups_that_begin_with_their_name_or_prefix(cluster, connect):
     for operator in cluster.topology.operators.values():
         if operator.reads:
-            assert _commits(connect(operator.name), f"{operator.name}-mine", operator.reads[0])
+            own = operator.owns or operator.name
+            assert _commits(connect(operator.name), f"{own}-mine", operator.reads[0])
+            if operator.owns:
+                assert not _commits(connect(operator.name), f"{operator.name}-mine", operator.reads[0])
+
+
+def test_an_owner_makes_topics_of_its_prefix_and_no_others_and_a_feeder_its_own(cluster, connect):
+    names = ("_confluent-metrics", "_confluent-other", "other")
+
+    def made(user):
+        client = AdminClient(connect(user))
+        futures = client.create_topics([NewTopic(name, 1, 1) for name in names], request_timeout=TIMEOUT_S)
+        return {
+            name
+            for name, future in futures.items()
+            if succeeds(lambda future=future: future.result(TIMEOUT_S), KafkaError.TOPIC_AUTHORIZATION_FAILED)
+        }
+
+    owner = AdminClient(connect("control_center"))
+    assert made("dashboard") == set()
+    assert made("metrics_reporter") == {"_confluent-metrics"}
+    try:
+        delivered = []
+        producer = Producer(connect("metrics_reporter"))
+        producer.produce("_confluent-metrics", b"{}", on_delivery=lambda error, _: delivered.append(error))
+        assert producer.flush(TIMEOUT_S) == 0
+        assert delivered == [None]
+    finally:
+        owner.delete_topics(["_confluent-metrics"])["_confluent-metrics"].result(TIMEOUT_S)
+    mine = {"_confluent-metrics", "_confluent-other"}
+    assert made("control_center") == mine
+    for future in owner.delete_topics(sorted(mine)).values():
+        future.result(TIMEOUT_S)
 
 
 def test_each_service_can_use_its_transactional_ids_and_no_other(cluster, connect, declared):

@@ -1,4 +1,4 @@
-"""Runs Ansible's playbooks on a deployment's hosts: writes the inventory, then site.yml, then verify.yml."""
+"""Runs Ansible's playbooks on a deployment's hosts: writes the inventory, then the playbooks in their order."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-PLAYBOOKS = ("site.yml", "verify.yml")
-"""In this order: the first makes a cluster of the hosts, the second looks at what it does."""
+PLAYBOOKS = ("reachable.yml", "site.yml", "verify.yml")
+"""In this order: wait for the hosts, make a cluster of them, look at what it does."""
 LIMIT_S = 3600.0
 STOP_S = 60.0
 """How long Ansible may take, once interrupted, before it is killed."""

@@ -46,8 +46,10 @@ class Joining:
     fresh: Path | None = None
 
 
-def files(plan: Plan, guest: Guest, *, authorized_keys: str, host_key: str, home: str) -> dict[str, File]:
-    """What a guest has beyond its image: addresses, names, and keys, by path.
+def files(
+    plan: Plan, guest: Guest, *, authorized_keys: str, host_key: str, home: str, packages: str
+) -> dict[str, File]:
+    """What a guest has beyond its image: addresses, names, keys, and where packages come from, by path.
 
     Args:
         plan: All machines.
@@ -55,12 +57,14 @@ def files(plan: Plan, guest: Guest, *, authorized_keys: str, host_key: str, home
         authorized_keys: Who may log in.
         host_key: Its SSH private key in OpenSSH's form.
         home: The home directory of the account that Ansible logs in with.
+        packages: Its sources.list.
     """
     return {
         "/etc/hostname": File(f"{guest.name}\n"),
         "/etc/hosts": File(f"127.0.0.1 localhost\n127.0.1.1 {guest.name}\n::1 localhost ip6-localhost\n"),
         "/etc/machine-id": File(hashlib.md5(guest.machine.encode(), usedforsecurity=False).hexdigest() + "\n"),
         "/etc/systemd/network/10-host0.network": File(network.networkd(plan, guest)),
+        "/etc/apt/sources.list": File(packages),
         "/etc/ssh/ssh_host_ed25519_key": File(host_key, 0o600),
         f"{home}/.ssh/authorized_keys": File(authorized_keys, 0o600, plan.user),
     }

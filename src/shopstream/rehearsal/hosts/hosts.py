@@ -41,6 +41,9 @@ class Supplies(Protocol):
     def www(self) -> Path:
         """The tree to serve."""
 
+    def sources_list(self, base_url: str) -> str:
+        """A guest's /etc/apt/sources.list, when it is served at `base_url`."""
+
     def variables(self, base_url: str) -> dict[str, str]:
         """Ansible's extra variables, when it is served at `base_url`."""
 
@@ -200,6 +203,7 @@ class Hosts(faults.Faults):
         """
         needs.require_root()
         with self.state.changing():
+            shutil.rmtree(self._sockets, ignore_errors=True)
             return remains.clear(self.state, cgroups.find())
 
     def status(self) -> Status:
@@ -285,11 +289,16 @@ class Hosts(faults.Faults):
             ],
         )
         # Another rehearsal has the same addresses: a connection that is shared by address must not be shared with it.
-        environment["ANSIBLE_SSH_CONTROL_PATH_DIR"] = f"/tmp/ss-{self.state.tag}"  # noqa: S108 - short, and 0700
+        environment["ANSIBLE_SSH_CONTROL_PATH_DIR"] = str(self._sockets)
         config = playbook.absolute().parent / "ansible.cfg"
         if config.is_file():
             environment["ANSIBLE_CONFIG"] = str(config)
         return subprocess.run(line, env=environment, check=False).returncode
+
+    @property
+    def _sockets(self) -> Path:
+        """SSH's shared connections. Their names may have 104 characters: they lie apart from a deep state directory."""
+        return Path(f"/tmp/ss-{self.state.tag}")  # noqa: S108 - Ansible makes it 0700
 
     # The steps of `up`
 
@@ -340,16 +349,16 @@ class Hosts(faults.Faults):
         write_private(self.state.key, private)
         self.state.key.with_suffix(".pub").write_text(f"{public} rehearsal\n", encoding="utf-8")
         write_private(self.state.inventory, text)
-        write_private(
-            self.state.variables, json.dumps(supplies.variables(f"http://{planned.gateway}"), indent=2) + "\n"
-        )
+        base = f"http://{planned.gateway}"
+        write_private(self.state.variables, json.dumps(supplies.variables(base), indent=2) + "\n")
         self._namespace.create()
         for command in network.bridge_commands(planned):
             self._namespace.run(command, "lay the guests' network")
         self._start_services(planned, read, supplies, aws=aws)
         self._progress(f"booting {len(planned.guests)} machines")
         machines = [self._machine(planned, guest.name) for guest in planned.guests]
-        known = [machine.lay_out(supplies.image, f"{public} rehearsal\n{extra_key}") for machine in machines]
+        keys, packages = f"{public} rehearsal\n{extra_key}", supplies.sources_list(base)
+        known = [machine.lay_out(supplies.image, keys, packages) for machine in machines]
         write_private(self.state.known_hosts, "".join(known))
         for machine in machines:
             machine.boot(supplies.image)

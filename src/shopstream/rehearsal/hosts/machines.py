@@ -80,8 +80,13 @@ class Machine:
         """Its own directory."""
         return self._state.guest(self.guest.name)
 
-    def lay_out(self, image: Path, authorized_keys: str) -> str:
+    def lay_out(self, image: Path, authorized_keys: str, packages: str) -> str:
         """Write what its file system has beyond the image.
+
+        Args:
+            image: The sealed base.
+            authorized_keys: Who may log in.
+            packages: Its sources.list.
 
         Returns:
             Its lines for known_hosts.
@@ -92,7 +97,12 @@ class Machine:
             (self.directory / each).mkdir(parents=True)
         (self.directory / "upper").chmod(0o755)
         written = paper.files(
-            self.plan, self.guest, authorized_keys=authorized_keys, host_key=private, home=account.home
+            self.plan,
+            self.guest,
+            authorized_keys=authorized_keys,
+            host_key=private,
+            home=account.home,
+            packages=packages,
         )
         for name, file in written.items():
             self._write(image, name, file, account)
