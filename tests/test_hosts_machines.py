@@ -18,7 +18,7 @@ import pytest
 from shopstream.errors import RehearsalError
 from shopstream.rehearsal.hosts import Hosts, cgroups, needs, processes, remains
 
-pytestmark = [pytest.mark.infra, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.hosts, pytest.mark.timeout(900)]
 
 INVENTORY = """
 [kafka]

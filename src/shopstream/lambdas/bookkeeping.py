@@ -22,13 +22,16 @@ class FaultDraw:
     """
 
     def __init__(self, faults: Faults, salt: str) -> None:
-        self._shares: dict[Fault, float] = {
-            "fail": faults.fail,
-            "crash": faults.crash,
-            "redeliver": faults.redeliver,
-        }
-        self._chance = random.Random(f"{faults.seed}:{salt}")  # noqa: S311 - no secret depends on it
+        self._salt = salt
         self._lock = threading.Lock()
+        self.change(faults)
+
+    def change(self, faults: Faults) -> None:
+        """Draw by these from the next batch on, from the beginning of their sequence."""
+        shares: dict[Fault, float] = {"fail": faults.fail, "crash": faults.crash, "redeliver": faults.redeliver}
+        with self._lock:
+            self._shares = shares
+            self._chance = random.Random(f"{faults.seed}:{self._salt}")  # noqa: S311 - no secret depends on it
 
     def __call__(self) -> Fault | None:
         """The fault of the next batch. Always as many draws, so that one share does not move another's sequence."""

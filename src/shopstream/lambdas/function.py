@@ -7,6 +7,7 @@ import shutil
 import threading
 import time
 import uuid
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -56,7 +57,8 @@ class Function:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.config = config
-        self._root = task_root(config.code, home / "code")
+        self._cache = home / "code"
+        self._root = task_root(config.code, self._cache)
         self._scratch = home / "tmp"
         self._scratch.mkdir(parents=True, exist_ok=True)
         _sweep(self._scratch)
@@ -69,6 +71,8 @@ class Function:
         self._idle: list[tuple[Environment, float]] = []  # the warmest last
         self._busy = 0
         self._in_use: set[Environment] = set()
+        self._outdated: set[Environment] = set()  # of those: made before the last update
+        self._updates = 0
         self._closed = False
         self.log = FunctionLog(home / "logs" / f"{config.name}.log", listener)
 
@@ -92,6 +96,30 @@ class Function:
             return Invocation(request_id, failed.payload, "Unhandled", cold=True, init_seconds=failed.seconds)
         finally:
             self._leave(environment)
+
+    def update(self, config: FunctionConfig) -> None:
+        """Run another version of it from now on. Invocations at hand are finished by the version that began them.
+
+        Args:
+            config: The function as it is now, with the same name.
+
+        Raises:
+            UsageError: Its package cannot be used; the former version stays.
+        """
+        root = task_root(config.code, self._cache)
+        with self._lock:
+            # How many may run at once is no property of an environment.
+            same = replace(config, reserved_concurrency=self.config.reserved_concurrency) == self.config
+            if same and root == self._root:
+                self.config = config
+                return
+            self.config, self._root = config, root
+            self._updates += 1
+            self._outdated |= self._in_use
+            idle = [environment for environment, _ in self._idle]
+            self._idle.clear()
+        for environment in idle:
+            environment.close()
 
     def kill(self, pid: int) -> None:
         """End the environment of a process at once, if it is still there."""
@@ -149,24 +177,29 @@ class Function:
     def _start(self) -> Environment:
         """Start an environment. When init takes too long, it gets a second chance within the function's timeout."""
         try:
-            environment = self._new(INIT_LIMIT)
+            updates, environment = self._new(INIT_LIMIT)
         except InitFailed as failed:
             if failed.seconds < INIT_LIMIT:
                 raise
-            environment = self._new(self.config.timeout)
+            updates, environment = self._new(self.config.timeout)
         with self._lock:
             closed = self._closed
             if not closed:
                 self._in_use.add(environment)
+                if updates != self._updates:
+                    self._outdated.add(environment)
         if closed:
             environment.close()
             raise InitFailed(b'{"errorType":"ServiceException","errorMessage":"the host is stopping"}', 0.0)
         return environment
 
-    def _new(self, limit: float) -> Environment:
-        return Environment(
-            self.config,
-            self._root,
+    def _new(self, limit: float) -> tuple[int, Environment]:
+        """An environment of the present version, and how many updates led to that."""
+        with self._lock:
+            updates, config, root = self._updates, self.config, self._root
+        return updates, Environment(
+            config,
+            root,
             python=self._python,
             spawner=self._spawner,
             log=self.log,
@@ -182,7 +215,9 @@ class Function:
             if environment is None:
                 return
             self._in_use.discard(environment)
-            if environment.alive and not self._closed:
+            outdated = environment in self._outdated
+            self._outdated.discard(environment)
+            if environment.alive and not self._closed and not outdated:
                 self._idle.append((environment, self._clock()))
                 return
         environment.close()

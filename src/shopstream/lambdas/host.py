@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Self
 
 from shopstream.errors import UsageError
+from shopstream.lambdas.environment import INIT_LIMIT
 from shopstream.lambdas.function import IDLE, Function
 from shopstream.lambdas.mapping import RunningMapping
 from shopstream.lambdas.model import Faults, check_together
@@ -88,6 +89,10 @@ class LambdaHost:
         self._log_listener = log_listener
         self._functions: dict[str, Function] = {}
         self._mappings: dict[str, RunningMapping] = {}
+        # Both are replaced and never changed in place: several threads go through them.
+        self._changing = threading.Lock()
+        self._retiring: list[threading.Thread] = []
+        self._python: Path | None = None
         self._spawner: Spawner | None = None
         self._stopped = threading.Event()
         self._keeper: threading.Thread | None = None
@@ -109,36 +114,72 @@ class LambdaHost:
         """
         if self._spawner is not None:
             raise UsageError("this host has been started before: make a new one")
-        python = self._runtime.python()
+        self._python = self._runtime.python()
         self._spawner = Spawner()
         try:
-            for config in self._configs:
-                self._functions[config.name] = Function(
-                    config,
-                    python=python,
-                    spawner=self._spawner,
-                    home=self._home,
-                    environment=self._environment,
-                    listener=self._listener(config.name),
-                    freeze=self._freeze,
-                )
+            self.change(self._configs, self._mapping_configs)
         except BaseException:
             self.stop()
             raise
-        for mapping in self._mapping_configs:
-            running = RunningMapping(
-                mapping,
-                self._functions[mapping.function],
-                self._opener(mapping),
-                tell=self._tell,
-                faults=self._faults,
-                destinations=self._destinations,
-                most_pollers=self._most_pollers,
-            )
-            self._mappings[mapping.uuid] = running
-            running.start()
         self._keeper = threading.Thread(target=self._keep, name="lambda-host", daemon=True)
         self._keeper.start()
+
+    def change(self, functions: Iterable[FunctionConfig], mappings: Iterable[MappingConfig]) -> None:
+        """Go on with exactly these functions and mappings. What stays the same is not disturbed.
+
+        A changed function is run by new environments; a changed mapping gets new pollers and keeps its counts. Batches
+        at hand are finished by what began them, and committed; this method does not wait for that.
+
+        Args:
+            functions: The functions.
+            mappings: What feeds them.
+
+        Raises:
+            UsageError: They do not go together, or a zip cannot be used. Then all is as before.
+        """
+        functions, mappings = list(functions), list(mappings)
+        check_together(functions, mappings)
+        with self._changing:
+            if self._spawner is None or self._stopped.is_set():
+                raise UsageError("this host is not running: start a new one")
+            before, fed = self._functions, self._mappings
+            made = self._made([each for each in functions if each.name not in before])
+            now = {each.name: made.get(each.name) or before[each.name] for each in functions}
+            for config in functions:
+                now[config.name].update(config)
+            kept = {
+                each.uuid: fed[each.uuid] for each in mappings if each.uuid in fed and fed[each.uuid].config == each
+            }
+            left = [running for uuid, running in fed.items() if uuid not in kept]
+            for running in left:
+                running.stop()
+            new = {
+                each.uuid: self._running(each, now[each.function], fed.get(each.uuid))
+                for each in mappings
+                if each.uuid not in kept
+            }
+            self._functions, self._mappings = now, {each.uuid: (kept | new)[each.uuid] for each in mappings}
+            for running in new.values():
+                running.start()
+            self._retire(left, [function for name, function in before.items() if name not in now])
+
+    def change_faults(self, faults: Faults, function: str | None = None) -> None:
+        """Let this go wrong from now on, instead of what has gone wrong so far.
+
+        Args:
+            faults: What.
+            function: At the mappings of this function only; by default at all of them, future ones included.
+
+        Raises:
+            UsageError: No mapping feeds such a function.
+        """
+        found = [each for each in self._mappings.values() if function in {None, each.config.function}]
+        if function is None:
+            self._faults = faults
+        elif not found:
+            raise UsageError(f"no mapping feeds a function {function!r}: name one that a mapping feeds")
+        for mapping in found:
+            mapping.change_faults(faults)
 
     def stop(self, patience: float = 30.0) -> None:
         """Let every poller finish its invocation, end all processes. Nothing is left afterwards. May be called again.
@@ -150,16 +191,20 @@ class LambdaHost:
         self._stopped.set()
         if self._keeper is not None:
             self._keeper.join()
+        with self._changing:  # a change that is under way is completed first
+            pass
         for mapping in self._mappings.values():
             mapping.stop()
         deadline = time.monotonic() + patience
         done = [mapping.join(max(0.0, deadline - time.monotonic())) for mapping in self._mappings.values()]
+        for thread in self._retiring:
+            thread.join(max(0.0, deadline - time.monotonic()))
         for function in self._functions.values():
             function.close()
         if not all(done):
             for mapping in self._mappings.values():
                 mapping.join(patience)
-        self._functions.clear()
+        self._functions = {}
         if self._spawner is not None:
             self._spawner.close()
 
@@ -205,6 +250,57 @@ class LambdaHost:
         """Replace every poller at once, whatever it is at: what is not committed is delivered again."""
         for mapping in self._mappings.values():
             mapping.restart()
+
+    def _made(self, configs: Iterable[FunctionConfig]) -> dict[str, Function]:
+        assert self._python is not None  # noqa: S101 - both are there once it is started
+        assert self._spawner is not None  # noqa: S101
+        made: dict[str, Function] = {}
+        try:
+            for config in configs:
+                made[config.name] = Function(
+                    config,
+                    python=self._python,
+                    spawner=self._spawner,
+                    home=self._home,
+                    environment=self._environment,
+                    listener=self._listener(config.name),
+                    freeze=self._freeze,
+                )
+        except BaseException:
+            for function in made.values():
+                function.close()
+            raise
+        return made
+
+    def _running(self, mapping: MappingConfig, function: Function, previous: RunningMapping | None) -> RunningMapping:
+        return RunningMapping(
+            mapping,
+            function,
+            self._opener(mapping),
+            tell=self._tell,
+            faults=self._faults,
+            destinations=self._destinations,
+            most_pollers=self._most_pollers,
+            previous=previous,
+        )
+
+    def _retire(self, mappings: list[RunningMapping], functions: list[Function]) -> None:
+        """Close functions when the mappings that were taken away have finished what they are at."""
+        self._retiring = [thread for thread in self._retiring if thread.is_alive()]
+        if not mappings and not functions:
+            return
+
+        def retire() -> None:
+            longest = max((each.config.timeout for each in functions), default=0)
+            deadline = time.monotonic() + longest + 2 * INIT_LIMIT
+            for mapping in mappings:
+                mapping.join(max(0.0, deadline - time.monotonic()))
+            for function in functions:
+                function.close()
+
+        thread = threading.Thread(target=retire, name="lambda-retire", daemon=True)
+        self._retiring.append(thread)
+        thread.start()
 
     def _opener(self, mapping: MappingConfig) -> Callable[[int], Source]:
         def open_source(number: int) -> Source:

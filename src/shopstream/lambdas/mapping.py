@@ -59,6 +59,8 @@ class RunningMapping:
         faults: What goes wrong on purpose.
         destinations: Where what is given up can be sent.
         most_pollers: The most pollers in on-demand mode.
+        previous: The mapping whose place this one takes, with the same uuid: it goes on with its
+            counts and its faults.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class RunningMapping:
         faults: Faults,
         destinations: Destinations | None,
         most_pollers: int,
+        previous: RunningMapping | None = None,
     ) -> None:
         self.config = config
         self._function = function
@@ -78,8 +81,8 @@ class RunningMapping:
         self._tell = tell
         self._destinations = destinations
         self._most_pollers = most_pollers
-        self._tally = Tally()
-        self._draw = FaultDraw(faults, config.uuid)
+        self._tally: Tally = previous._tally if previous else Tally()  # noqa: SLF001 - one of ours
+        self._draw: FaultDraw = previous._draw if previous else FaultDraw(faults, config.uuid)  # noqa: SLF001
         self._lock = threading.Lock()
         self._pollers: list[Poller] = []
         self._leaving: list[Poller] = []
@@ -109,6 +112,10 @@ class RunningMapping:
         deadline = time.monotonic() + timeout
         ended = [poller.join(max(0.0, deadline - time.monotonic())) for poller in self._leaving]
         return all(ended)
+
+    def change_faults(self, faults: Faults) -> None:
+        """Let this go wrong from the next batch on, instead of what has gone wrong so far."""
+        self._draw.change(faults)
 
     def restart(self) -> None:
         """Replace every poller at once, whatever it is at."""

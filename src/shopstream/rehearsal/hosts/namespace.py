@@ -13,7 +13,9 @@ from shopstream.errors import RehearsalError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_HOME = Path("/run/netns")
+_HOME = Path("/run/shopstream")
+"""Not ip(8)'s own /run/netns: whoever calls it first mounts that directory over itself, and what lay there cannot be
+taken away any more."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Namespace:
 
     @property
     def path(self) -> Path:
-        """Where ip(8) and nsenter(1) find it."""
+        """Where nsenter(1) finds it."""
         return _HOME / self.name
 
     @property
