@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 EARLIEST: Any = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 LATEST: Any = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 
+_ATTEMPT_S = 5.0  # for one answer
 _PAUSE = 0.1  # seconds between two attempts
 
 # What passes by itself, though librdkafka does not always call it retriable: a leader dies, another is elected.
@@ -55,20 +56,25 @@ def list_offsets(
     Raises:
         KafkaException: The brokers refuse, or gave no answer in time.
     """
-    if not places:
-        return {}
     isolation = IsolationLevel.READ_COMMITTED if committed_only else IsolationLevel.READ_UNCOMMITTED
-    request = {TopicPartition(topic, number): spec for topic, number in places}
+    asked = {TopicPartition(topic, number): spec for topic, number in places}
+    found: dict[tuple[str, int], int] = {}
     deadline = time.monotonic() + patience
-    while True:
-        futures = admin.list_offsets(request, isolation_level=isolation, request_timeout=patience)
-        try:
-            return {(place.topic, place.partition): future.result().offset for place, future in futures.items()}
-        except KafkaException as error:
-            if not passes(error.args[0]) or time.monotonic() > deadline:
-                raise
-        time.sleep(_PAUSE)
-        _learn_of_new_leaders(admin)
+    while asked:
+        # A broker that is down lets the partitions that it is believed to lead time out: that must not use up all
+        # patience, because only new metadata tells of their new leaders.
+        futures = admin.list_offsets(asked, isolation_level=isolation, request_timeout=min(patience, _ATTEMPT_S))
+        for place, future in futures.items():
+            try:
+                found[place.topic, place.partition] = future.result().offset
+            except KafkaException as error:
+                if not passes(error.args[0]) or time.monotonic() > deadline:
+                    raise
+        asked = {place: each for place, each in asked.items() if (place.topic, place.partition) not in found}
+        if asked:
+            time.sleep(_PAUSE)
+            _learn_of_new_leaders(admin)
+    return found
 
 
 def _learn_of_new_leaders(admin: AdminClient) -> None:

@@ -131,4 +131,5 @@ def words(text):
 
 def _flows(log):
     """Whether the last service has answered some orders."""
-    return any("notification_handler" in line and "notification_handler 0" not in line for line in log.open())
+    lines = log.read_text(encoding="utf-8").splitlines()
+    return any("notification_handler" in line and "notification_handler 0" not in line for line in lines)

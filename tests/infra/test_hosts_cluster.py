@@ -56,7 +56,7 @@ def test_a_client_outside_may_do_its_own_work_and_nothing_else(world):
 
 
 def test_orders_flow_through_it(world):
-    with world.flow("first", orders=1000, rate=200):
+    with world.flow("first", orders=4000, rate=200):
         pass
 
 
