@@ -39,8 +39,8 @@ PLACES = [("t", 0), ("t", 1), ("t", 2)]
 
 
 def test_only_those_that_did_not_answer_are_asked_again_after_new_metadata():
-    fenced, late = KafkaError.FENCED_LEADER_EPOCH, KafkaError._TIMED_OUT
-    admin = Admin({0: "5", 1: fenced, 2: late}, {1: "6", 2: fenced}, {2: "7"})
+    fenced, late, headless = KafkaError.FENCED_LEADER_EPOCH, KafkaError._TIMED_OUT, KafkaError._NOENT
+    admin = Admin({0: "5", 1: fenced, 2: late}, {1: "6", 2: headless}, {2: "7"})
     assert list_offsets(admin, PLACES, LATEST) == {("t", 0): "5", ("t", 1): "6", ("t", 2): "7"}
     assert admin.asked == [[0, 1, 2], [1, 2], [2]]
     assert admin.metadata == 2

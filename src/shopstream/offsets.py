@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 EARLIEST: Any = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 LATEST: Any = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 
+# How librdkafka says that no partition of those asked for has a leader, as after a crash of all brokers.
+_NO_LEADERS = KafkaError._NOENT  # noqa: SLF001
 _ATTEMPT_S = 5.0  # for one answer
 _PAUSE = 0.1  # seconds between two attempts
 
@@ -68,7 +70,8 @@ def list_offsets(
             try:
                 found[place.topic, place.partition] = future.result().offset
             except KafkaException as error:
-                if not passes(error.args[0]) or time.monotonic() > deadline:
+                passing = passes(error.args[0]) or error.args[0].code() == _NO_LEADERS
+                if not passing or time.monotonic() > deadline:
                     raise
         asked = {place: each for place, each in asked.items() if (place.topic, place.partition) not in found}
         if asked:

@@ -82,7 +82,7 @@ class World:
         return json.loads(said)
 
     @contextmanager
-    def flow(self, run_id, orders=6000, rate=100, within=400):
+    def flow(self, run_id, orders=6000, rate=100, within=900):
         """A steady flow of orders through the machines; at the end every order must have exactly one outcome."""
         line, environment = self.hosts.command(
             "operator",

@@ -28,6 +28,9 @@ def leader_of_zookeeper(world):
     raise AssertionError("no ZooKeeper leads")
 
 
+# Orders come at 100 a second: each flow is long enough to outlast what is done to the machines meanwhile.
+
+
 def in_sync(world):
     """Every replica is in sync again, as verify.yml asks for it."""
     world.play("verify.yml", "--tags", "kafka")
@@ -42,7 +45,7 @@ def whole(world):
 
 
 def test_a_rolling_restart(world):
-    with world.flow("rolling", orders=12_000):
+    with world.flow("rolling", orders=25_000):
         world.play("rolling_restart.yml")
 
 
@@ -88,14 +91,14 @@ def test_a_broker_that_zookeeper_does_not_hear(world):
 
 def test_new_certificates(world):
     before = world.hosts.run("kafka1", ["cat", "/etc/kafka/tls/keystore.pem"]).stdout
-    with world.flow("certificates", orders=15_000):
+    with world.flow("certificates", orders=30_000):
         world.play("rotate_certificates.yml")
     assert world.hosts.run("kafka1", ["cat", "/etc/kafka/tls/keystore.pem"]).stdout not in ("", before)
     in_sync(world)
 
 
 def test_new_passwords_of_a_service_and_of_the_brokers(world):
-    with world.flow("passwords", orders=20_000):
+    with world.flow("passwords", orders=40_000):
         for name in ("kafka/payment_processor", "hosts/broker"):
             world.secret(name, {**world.secret(name), "password": secrets.token_urlsafe(32)})
         world.play("rotate_passwords.yml")
@@ -106,7 +109,7 @@ def test_new_passwords_of_a_service_and_of_the_brokers(world):
 def test_another_version(world):
     """Kafka's next patch release, taken into use while orders flow; site.yml then wants to hear of it."""
     variables = [f"-e{key}={value}" for key, value in world.upgrade_variables().items()]
-    with world.flow("upgrade", orders=15_000):
+    with world.flow("upgrade", orders=35_000):
         world.play("upgrade.yml", *variables)
     refused = words(world.play("site.yml", "--tags", "kafka", expect=1))
     assert "upgrade.yml" in refused
