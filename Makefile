@@ -12,7 +12,7 @@ CHECKOV := .venv-checkov/.ready
 ANSIBLE := .venv-ansible/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo lambda zips ansible test test-fast test-infra test-hosts test-faults check check-infra format bench clean
+.PHONY: help demo lambda zips ansible rehearse test test-fast test-infra test-hosts test-faults check check-infra format bench clean
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -29,10 +29,10 @@ zips: $(READY) ## Build the Lambda functions' zips into build/lambdas.
 ansible: $(ANSIBLE) ## Install the Ansible that configures a deployment's hosts, into .venv-ansible.
 
 test: $(DEV) ## Pass all tests, on the real Kafka too.
-	$(BIN)/python -m pytest -m "not infra and not hosts"
+	$(BIN)/python -m pytest -m "not infra and not hosts and not rehearsal" -n 2 --dist loadfile
 
 test-fast: $(DEV) ## Pass the tests that need no Kafka.
-	$(BIN)/python -m pytest -m "not kafka and not infra and not hosts"
+	$(BIN)/python -m pytest -m "not kafka and not infra and not hosts and not rehearsal"
 
 test-infra: check-infra ## Pass the tests of the deployment (needs terraform 1.11 and CPython 3.13, no account).
 	$(BIN)/python -m pytest -m infra -n 2 --dist loadfile
@@ -42,6 +42,9 @@ test-hosts: $(DEV) $(ANSIBLE) ## Boot a deployment's machines and run the playbo
 
 test-faults: $(DEV) $(ANSIBLE) ## The same, and hurt the machines while orders flow: 20 minutes more.
 	$(BIN)/python -m pytest -m hosts
+
+rehearse: $(DEV) $(ANSIBLE) ## Take the whole deployment through a life on this machine, and judge it (root, terraform).
+	@$(BIN)/shopstream rehearse
 
 check: $(DEV) $(ANSIBLE) ## Format, lint, types, topology, syntax of the playbooks.
 	$(BIN)/ruff format --check

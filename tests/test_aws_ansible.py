@@ -146,3 +146,23 @@ def test_an_ansible_on_the_path_does_as_well(project):
                   environ={"PATH": f"{programs}:{os.environ['PATH']}"}, tell=[].append)  # fmt: skip
     one.configure(OUTPUTS)
     assert len(calls(project)) == 3
+
+
+def test_the_judgement_comes_back_by_a_file_and_changes_no_settings(project):
+    behave(
+        project,
+        "given = json.loads(sys.argv[sys.argv.index('-e') + 1])\n"
+        "pathlib.Path(given['judge_file']).write_text(json.dumps({'patience': given['judge_patience_seconds']}))",
+    )
+    (project / "ansible" / "judge.yml").write_text("[]\n", encoding="utf-8")
+    found = ansible(project, variables={"kafka_archive_url": "http://mirror"}).judge(OUTPUTS, patience_s=5.0)
+    assert found == {"patience": 5.0}
+    (call,) = calls(project)
+    assert call["argv"][2] == "judge.yml"
+    assert json.loads(call["argv"][4])["kafka_archive_url"] == "http://mirror"
+
+
+def test_a_judgement_that_cannot_be_made_is_an_error(project):
+    behave(project, "print('fatal: [monitoring]: UNREACHABLE', flush=True); sys.exit(4)")
+    with pytest.raises(DeploymentError, match=r"judge\.yml` failed: \[monitoring\]"):
+        ansible(project).judge(OUTPUTS, patience_s=5.0)

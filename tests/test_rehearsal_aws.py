@@ -13,6 +13,7 @@ import pytest
 
 from shopstream.errors import AwsError
 from shopstream.rehearsal.aws import ACCOUNT_ID, AwsStandIn
+from shopstream.rehearsal.cloud.account import client_of
 from shopstream.rehearsal.shims import SHIMMED
 
 pytestmark = pytest.mark.infra
@@ -198,3 +199,14 @@ def test_each_shim_of_the_list_is_a_module_and_each_module_a_shim():
     assert {each.name for each in SHIMMED} == set(modules) - {"constraints", "kafka_mapping_rules", "patching"}
     assert len({each.name for each in SHIMMED}) == len(SHIMMED)
     assert all(each.what and each.why for each in SHIMMED)
+
+
+def test_it_can_listen_at_more_addresses_with_the_same_account(tmp_path):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.2", 0))
+        port = probe.getsockname()[1]
+    with AwsStandIn(tmp_path / "aws.log", also=[("127.0.0.2", port)]) as stand_in:
+        stand_in.client("s3").create_bucket(Bucket="shop")
+        elsewhere = client_of("s3", f"http://127.0.0.2:{port}", "us-east-1")
+        assert [each["Name"] for each in elsewhere.list_buckets()["Buckets"]] == ["shop"]
+        elsewhere.close()

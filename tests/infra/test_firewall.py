@@ -3,12 +3,14 @@
 import contextlib
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from ipaddress import IPv4Address
 
 import pytest
 
+from shopstream.errors import RehearsalError
 from shopstream.rehearsal import firewall
 from shopstream.rehearsal.firewall import Operator, Service
 from shopstream.rehearsal.hosts.namespace import Namespace
@@ -194,3 +196,17 @@ def test_afterwards_nothing_is_filtered(net, applied):
     applied()
     firewall.remove(net.bridge)
     assert net.connect("lambdas", "10.20.0.21", 9092) == "through"
+
+
+def test_a_function_is_called_within_and_this_process_stays_outside(net):
+    def names():
+        return {name for _, name in socket.if_nameindex()}
+
+    before = names()
+    assert "bridge0" in net.bridge.call(names)
+    assert names() == before
+    with pytest.raises(ZeroDivisionError):
+        net.bridge.call(lambda: 1 / 0)
+    with pytest.raises(RehearsalError, match="no network namespace nobody"):
+        Namespace("nobody").call(names)
+    assert net.bridge in Namespace.below(net.bridge.name)

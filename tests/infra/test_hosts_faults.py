@@ -98,11 +98,19 @@ def test_new_certificates(world):
 
 
 def test_new_passwords_of_a_service_and_of_the_brokers(world):
-    with world.flow("passwords", orders=40_000):
-        for name in ("kafka/payment_processor", "hosts/broker"):
-            world.secret(name, {**world.secret(name), "password": secrets.token_urlsafe(32)})
+    """The cluster learns a service's new password, then its clients do; open connections live on meanwhile.
+
+    Then the brokers' own password: each of them restarts, so the service logs in with its new one as well.
+    """
+
+    def renew(name):
+        world.secret(name, {**world.secret(name), "password": secrets.token_urlsafe(32)})
         world.play("rotate_passwords.yml")
+
+    with world.flow("passwords", orders=40_000):
+        renew("kafka/payment_processor")
         world.write_clients()
+        renew("hosts/broker")
     world.play("verify.yml")
 
 
@@ -142,7 +150,7 @@ class TestBrokenInput:
             said = words(world.play("site.yml", "--tags", "zookeeper", expect=1))
         finally:
             world.hosts.plug("zookeeper3")
-        assert "No SSH to zookeeper3" in said
+        assert "No SSH to zookeeper3" in said, said[-2000:]
         assert "Nothing has been changed" in said
 
     def test_a_missing_secret(self, world):
@@ -154,7 +162,7 @@ class TestBrokenInput:
             said = words(world.play("site.yml", expect=1))
         finally:
             world.operator(sys.executable, "-c", restore)
-        assert "lacks shopstream/hosts/grafana_admin" in said
+        assert "lacks shopstream/hosts/grafana_admin" in said, said[-2000:]
         assert "scripts/deploy_all.sh makes what is missing" in said
 
     def test_a_wrong_checksum(self, world):

@@ -1,4 +1,4 @@
-"""`python -m shopstream.aws`: deploy, confirm, inventory, clients, leftovers, destroy. scripts/ calls it."""
+"""`python -m shopstream.aws`: deploy, confirm, verify, inventory, clients, leftovers, destroy. scripts/ calls it."""
 
 from __future__ import annotations
 
@@ -65,12 +65,13 @@ def cli() -> None:
 @click.option("--zips", metavar="DIR", help="Where the functions' zips are, instead of build/lambdas.")
 @click.option("--skip-zips", is_flag=True, help="Do not build the zips; take those that are there.")
 @click.option("--infrastructure-only", is_flag=True, help="Stop before Ansible: bare hosts, and nobody polls.")
+@click.option("--ansible-variables", metavar="FILE", help="More variables for Ansible, YAML or JSON: where mirrors are, for example.")  # fmt: skip  # noqa: E501
 @click.option("--plan-only", is_flag=True, help="Show what would be done and what it costs; change nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def deploy(
     admin_cidr: str | None, ssh_public_key: str | None, ssh_private_key: str | None, access: str | None,
     mappings: bool | None, pairs: tuple[str, ...], rotate: tuple[str, ...], zips: str | None, skip_zips: bool,
-    infrastructure_only: bool, plan_only: bool, yes: bool, as_json: bool, **where: Any,
+    infrastructure_only: bool, ansible_variables: str | None, plan_only: bool, yes: bool, as_json: bool, **where: Any,
 ) -> None:  # fmt: skip
     """Bring it up, or bring it to what has changed, and check what AWS reports.
 
@@ -91,11 +92,12 @@ def deploy(
     if not (yes or plan_only or _terminal()):
         raise UsageError("this spends money: say --yes, or call it on a terminal, where it asks")
     private_key = assembly.find_private_key(ssh_private_key, ssh_public_key)
+    more = assembly.read_ansible_variables(ansible_variables)
     with assembly.gather(**where, zips=zips, given=given, tell=_tell) as parts:
         parts.settings.private_key = private_key or parts.settings.private_key
         ansible = None
         if not (infrastructure_only or plan_only):
-            ansible = parts.ansible()
+            ansible = parts.ansible(more)
             ansible.check()
             assembly.build_wheel(_tell)
         if not skip_zips:
@@ -125,6 +127,28 @@ def confirm(zips: str | None, as_json: bool, **where: Any) -> None:
     else:
         _say(showing.checklist(lines))
     _fail_unless(all(line.ok for line in lines), "AWS does not report what was deployed: see the lines above")
+
+
+@cli.command(context_settings=_HELP)
+@_common
+@click.option("--wait-seconds", type=click.FloatRange(min=0), default=120.0, show_default=True, help="How long to look again while orders are on their way.")  # fmt: skip  # noqa: E501
+@click.option("--patience", type=click.FloatRange(min=0), default=60.0, show_default=True, metavar="SECONDS", help="How long an order may be without news before what it lacks is an anomaly.")  # fmt: skip  # noqa: E501
+@click.option("--ansible-variables", metavar="FILE", help="More variables for Ansible, YAML or JSON.")
+def verify(wait_seconds: float, patience: float, ansible_variables: str | None, as_json: bool, **where: Any) -> None:
+    """Judge the shop that runs there: the auditor on the monitoring host, the functions' logs, what the monitors see.
+
+    Exit 1 when something is missing or different.
+    """
+    from shopstream.aws import assembly, showing
+
+    more = assembly.read_ansible_variables(ansible_variables)
+    with assembly.gather(**where, tell=_tell) as parts:
+        found = parts.verify(wait_s=wait_seconds, patience_s=patience, variables=more)
+    if as_json:
+        _json(found.to_data())
+    else:
+        _say(showing.checklist(found.lines))
+    _fail_unless(found.ok, "the shop is not as it shall be: see the lines above")
 
 
 @cli.command(context_settings=_HELP)

@@ -10,8 +10,10 @@ import re
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shopstream.aws import inventory
@@ -20,10 +22,10 @@ from shopstream.errors import DeploymentError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
 PLAYBOOKS = ("reachable.yml", "site.yml", "verify.yml")
 """In this order: wait for the hosts, make a cluster of them, look at what it does."""
+JUDGE = "judge.yml"
 LIMIT_S = 3600.0
 STOP_S = 60.0
 """How long Ansible may take, once interrupted, before it is killed."""
@@ -84,12 +86,37 @@ class Ansible:
             DeploymentError: A playbook failed; a second call goes on from there.
         """
         self.check()
-        file = self.directory / "inventory.ini"
-        file.write_text(inventory.render(outputs, private_key=self.private_key), encoding="utf-8")
-        environment = self._environment(outputs)
+        file = self._inventory(outputs)
         for playbook in PLAYBOOKS:
             self.tell(f"ansible-playbook {playbook}")
-            self._run(playbook, file, environment)
+            self._run(playbook, file, self._environment(outputs))
+
+    def judge(self, outputs: Mapping[str, Any], *, patience_s: float) -> dict[str, Any]:
+        """Ask the hosts how the shop does. Nothing is changed.
+
+        Args:
+            outputs: Terraform's outputs by name.
+            patience_s: How long an order may be without news before what it lacks is an anomaly.
+
+        Returns:
+            What judge.yml found: `audit`, `targets`, `control_center`.
+
+        Raises:
+            DeploymentError: They could not be asked.
+        """
+        file = self._inventory(outputs)
+        with tempfile.TemporaryDirectory(prefix="shopstream-judge-") as folder:
+            found = Path(folder) / "found.json"
+            self.tell(f"ansible-playbook {JUDGE}")
+            more = {"judge_file": str(found), "judge_patience_seconds": patience_s}
+            self._run(JUDGE, file, self._environment(outputs), more)
+            data: dict[str, Any] = json.loads(found.read_text(encoding="utf-8"))
+        return data
+
+    def _inventory(self, outputs: Mapping[str, Any]) -> Path:
+        file = self.directory / "inventory.ini"
+        file.write_text(inventory.render(outputs, private_key=self.private_key), encoding="utf-8")
+        return file
 
     def _program(self) -> str:
         own = self.environments / ".venv-ansible" / "bin" / "ansible-playbook"
@@ -114,9 +141,12 @@ class Ansible:
             "PYTHONUNBUFFERED": "1",
         }
 
-    def _run(self, playbook: str, file: Path, environment: Mapping[str, str]) -> None:
+    def _run(
+        self, playbook: str, file: Path, environment: Mapping[str, str], more: Mapping[str, Any] | None = None
+    ) -> None:
         line = [self._program(), "-i", str(file), playbook]
-        line += ["-e", json.dumps(dict(self.variables))] if self.variables else []
+        variables = {**self.variables, **(more or {})}
+        line += ["-e", json.dumps(variables)] if variables else []
         self.log.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         with os.fdopen(descriptor, "ab") as writer, self.log.open("rb") as reader:

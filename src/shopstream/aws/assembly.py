@@ -19,6 +19,7 @@ from shopstream.aws.destroy import Destroyer
 from shopstream.aws.ownership import Deployment
 from shopstream.aws.settings import Settings, check_name, check_region, check_required, folder
 from shopstream.aws.terraform import Terraform
+from shopstream.aws.verify import Verification, verify
 from shopstream.errors import DeploymentError, UsageError
 
 if TYPE_CHECKING:
@@ -42,8 +43,12 @@ class Assembly:
     tell: Callable[[str], None]
     fixed: Mapping[str, str] = field(default_factory=dict)
 
-    def ansible(self) -> Ansible:
-        """What makes a cluster of the hosts. The playbooks lie beside Terraform's root module."""
+    def ansible(self, variables: Mapping[str, Any] | None = None) -> Ansible:
+        """What makes a cluster of the hosts. The playbooks lie beside Terraform's root module.
+
+        Args:
+            variables: More variables for every playbook.
+        """
         key = self.settings.private_key
         return Ansible(
             directory=self.directory.parent / "ansible",
@@ -52,7 +57,7 @@ class Assembly:
             environ=os.environ,
             tell=self.tell,
             private_key=Path(key) if key else None,
-            variables=self.fixed,
+            variables={**self.fixed, **(variables or {})},
         )
 
     def deployer(
@@ -99,6 +104,20 @@ class Assembly:
         self.terraform.check()
         self.terraform.init(self.backend)
         return self.terraform.outputs()
+
+    def verify(self, *, wait_s: float, patience_s: float, variables: Mapping[str, Any] | None = None) -> Verification:
+        """Look at the living shop."""
+        outputs = self.outputs()
+        return verify(
+            aws=self.aws,
+            deployment=self.deployment,
+            topology=self.topology,
+            outputs=outputs,
+            ansible=self.ansible(variables),
+            tell=self.tell,
+            wait_s=wait_s,
+            patience_s=patience_s,
+        )
 
     def confirm(self) -> list[Line]:
         """Look at what AWS reports."""
@@ -185,6 +204,28 @@ def read_public_key(path: str) -> str:
     if not text.startswith(("ssh-ed25519 ", "ssh-rsa ")) or "\n" in text:
         raise UsageError(f"--ssh-public-key {path}: one line that begins with ssh-ed25519 or ssh-rsa is expected")
     return text
+
+
+def read_ansible_variables(path: str | None) -> dict[str, Any]:
+    """Variables for Ansible from a file.
+
+    Args:
+        path: A JSON or YAML file with a mapping; None for none.
+
+    Raises:
+        UsageError: The file cannot be read, or holds something else.
+    """
+    if path is None:
+        return {}
+    import yaml
+
+    try:
+        found = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise UsageError(f"--ansible-variables {path}: the file cannot be read ({error}): name another") from error
+    if not isinstance(found, dict):
+        raise UsageError(f"--ansible-variables {path}: a mapping of names to values is expected")
+    return found
 
 
 def find_private_key(given: str | None, public: str | None) -> str | None:

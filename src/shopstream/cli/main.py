@@ -23,7 +23,7 @@ COMMANDS = {
     "demo": ("shopstream.cli.run:demo", "Start everything, run some thousand orders, show the report."),
     "audit": ("shopstream.cli.audit:audit", "Prove from the topics that every order had exactly one outcome."),
     "lambda": ("shopstream.cli.lambdas:lambdas", "Lambda functions on this machine, fed from Kafka as AWS does it."),
-    "rehearse": ("shopstream.cli.rehearse:rehearse", "A deployment's hosts as booted machines on this one."),
+    "rehearse": ("shopstream.cli.rehearse:rehearse", "The whole deployment, through a whole life on this machine."),
     "topology": ("shopstream.cli.topology:topology", "Topics, services, users and ACLs, as topology.yaml has them."),
 }
 

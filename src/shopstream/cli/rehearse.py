@@ -23,9 +23,36 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _ANY_ARGUMENTS = {**_HELP, "ignore_unknown_options": True, "allow_interspersed_args": False}
 
 
-@click.group(context_settings=_HELP)
-def rehearse() -> None:
-    """Rehearse a deployment on this machine."""
+@click.group(context_settings=_HELP, invoke_without_command=True)
+@click.option(
+    "--keep", is_flag=True, help="Leave everything up at the end, to look around; `rehearse hosts down` ends it."
+)
+@click.option("--from", "begin", metavar="PHASE", help="Go on from this phase with what an earlier --keep has left.")
+@click.option("--only", metavar="PHASE", help="Run this phase alone, on the same, and leave everything up.")
+@_JSON
+@click.pass_context
+def rehearse(context: click.Context, keep: bool, begin: str | None, only: str | None, as_json: bool) -> int:
+    """Rehearse a deployment on this machine: production's scripts, Terraform, playbooks and zips, through a whole life.
+
+    Without a command: needs, supplies, zips, ground, infrastructure, boot, firewall, configure, flow, judge, faults,
+    change, teardown. It needs root on Debian or Ubuntu, Terraform, 5 GiB of memory and 6 GiB of disk, changes nothing
+    outside of its state directory and namespaces, and takes 8 to 15 minutes. Ctrl-C clears everything away.
+    Exit code 0: all phases succeeded; 1: one failed, and is named.
+    """
+    if context.invoked_subcommand is not None:
+        if keep or begin or only or as_json:
+            raise UsageError("--keep, --from, --only and --json belong to `shopstream rehearse` without a command")
+        return 0
+    from shopstream.cli.rehearsing import carry_out
+
+    return carry_out(keep=keep, begin=begin, only=only, as_json=as_json)
+
+
+@rehearse.command(context_settings=_HELP)
+@click.argument("host")
+def shell(host: str) -> int:
+    """A shell on a machine that is up, as root; on "operator" one in the machines' network."""
+    return _hosts().exec(host, ["bash", "-i"] if host == "operator" else ["bash", "-l"])
 
 
 @rehearse.group(context_settings=_HELP)

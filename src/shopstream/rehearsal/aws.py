@@ -17,7 +17,7 @@ from shopstream.errors import AwsError
 from shopstream.rehearsal.unsupported import unsupported_in
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
     from types import TracebackType
 
@@ -46,10 +46,12 @@ class AwsStandIn:
         log: Where the server's log goes; the file is written anew by each start.
         port: Where it listens on loopback; 0 for any port that is free.
         region: The region that its clients are made for. The server knows all of them.
+        also: More addresses and ports where it listens.
     """
 
-    def __init__(self, log: Path, *, port: int = 0, region: str = REGION) -> None:
+    def __init__(self, log: Path, *, port: int = 0, region: str = REGION, also: Iterable[tuple[str, int]] = ()) -> None:
         self.log = log
+        self._also = tuple(also)
         self.region = region
         self._port = port
         self._child: subprocess.Popen[bytes] | None = None
@@ -94,9 +96,12 @@ class AwsStandIn:
         if self._child is not None:
             return
         self.log.parent.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "shopstream.rehearsal.moto_server", "--port", str(self._port)]
+        for address, port in self._also:
+            command += ["--also", f"{address}:{port}"]
         with self.log.open("wb") as log:
             self._child = subprocess.Popen(
-                [sys.executable, "-m", "shopstream.rehearsal.moto_server", "--port", str(self._port)],
+                command,
                 stdin=subprocess.PIPE,  # its end tells the child that this process is gone
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -17,6 +17,9 @@ def main() -> None:
     """Serve until the end of standard input."""
     parser = argparse.ArgumentParser(description="moto's server with what shopstream adds to it")
     parser.add_argument("--port", type=int, default=0, help="where to listen on loopback; 0: any port that is free")
+    parser.add_argument(
+        "--also", action="append", default=[], metavar="ADDRESS:PORT", help="listen there, too; repeatable"
+    )
     arguments = parser.parse_args()
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
 
@@ -26,6 +29,9 @@ def main() -> None:
     apply_all()
     server = server_at("127.0.0.1", arguments.port)
     os.environ["MOTO_PORT"] = str(server.server_port)
+    for each in arguments.also:
+        address, _, port = each.rpartition(":")
+        threading.Thread(target=server_at(address, int(port)).serve_forever, daemon=True).start()
     print(json.dumps({"port": server.server_port}), flush=True)
     server.serve_forever()
 

@@ -164,6 +164,13 @@ class Faults:
     def _running(self) -> Plan:
         return self._record().plan
 
+    def _grounded(self) -> Plan:
+        """The same without guests, if need be."""
+        record = self.state.read()
+        if record is not None and record.ground and self._namespace.identity:
+            return record.plan
+        return self._running()
+
     def _machine(self, planned: Plan, name: str) -> Machine:
         group = Group(cgroups.find(), f"{PREFIX}{planned.tag}").child(name)
         return Machine(self.state, planned, planned.guest(name), group, self._namespace)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -10,13 +9,13 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from shopstream.cluster.home import write_private
 from shopstream.errors import RehearsalError, UsageError
-from shopstream.rehearsal.hosts import cgroups, faults, needs, network, processes, remains
+from shopstream.rehearsal.hosts import cgroups, faults, ground, needs, processes, remains
+from shopstream.rehearsal.hosts.ground import Aws
 from shopstream.rehearsal.hosts.inventory import Inventory, parse
-from shopstream.rehearsal.hosts.machines import Machine, key_pair
 from shopstream.rehearsal.hosts.namespace import Namespace
 from shopstream.rehearsal.hosts.plan import OPERATOR, PREFIX, Plan, plan
 from shopstream.rehearsal.hosts.state import Record, State
@@ -25,27 +24,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
 
+    from shopstream.rehearsal.hosts import network
+    from shopstream.rehearsal.hosts.ground import Supplies
+    from shopstream.rehearsal.hosts.machines import Machine
+
 _BOOT_S = 90.0
-_SERVICES_S = 120.0
 _SAMPLE = Path(__file__).with_name("sample-outputs.json")
-
-
-class Supplies(Protocol):
-    """What guests are made of and install."""
-
-    @property
-    def image(self) -> Path:
-        """The sealed base."""
-
-    @property
-    def www(self) -> Path:
-        """The tree to serve."""
-
-    def sources_list(self, base_url: str) -> str:
-        """A guest's /etc/apt/sources.list, when it is served at `base_url`."""
-
-    def variables(self, base_url: str) -> dict[str, str]:
-        """Ansible's extra variables, when it is served at `base_url`."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +108,7 @@ class Status:
         return asdict(self)
 
 
-class Hosts(faults.Faults):
+class Hosts(faults.Faults, ground.Ground):
     """The machines of one rehearsal. All that is known of them lies in the state directory and in the kernel.
 
     Args:
@@ -237,11 +221,11 @@ class Hosts(faults.Faults):
         Returns:
             The whole command line, and its environment.
         """
-        planned = self._running()
         if host == OPERATOR:
+            self._grounded()
             kept = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
             return self._namespace.entering(command), {**kept, **self.state.environment()}
-        return self._machine(planned, host).inside(command), dict(os.environ)
+        return self._machine(self._running(), host).inside(command), dict(os.environ)
 
     def exec(self, host: str, command: Sequence[str]) -> int:
         """Run a command with this process's input and output, and return its exit code. See `command`."""
@@ -344,45 +328,13 @@ class Hosts(faults.Faults):
         self, planned: Plan, read: Inventory, text: str, extra_key: str, supplies: Supplies, *, aws: bool
     ) -> None:
         began = time.time()
-        self.state.write(Record(planned, str(supplies.image), complete=False, began=began))
-        private, public = key_pair()
-        write_private(self.state.key, private)
-        self.state.key.with_suffix(".pub").write_text(f"{public} rehearsal\n", encoding="utf-8")
+        variables = read.variables
+        stand_in = Aws(variables.get("aws_region", "us-east-1"), variables.get("deployment", "shopstream"))
+        self._lay(planned, supplies, stand_in if aws else None)
         write_private(self.state.inventory, text)
-        base = f"http://{planned.gateway}"
-        write_private(self.state.variables, json.dumps(supplies.variables(base), indent=2) + "\n")
-        self._namespace.create()
-        for command in network.bridge_commands(planned):
-            self._namespace.run(command, "lay the guests' network")
-        self._start_services(planned, read, supplies, aws=aws)
-        self._progress(f"booting {len(planned.guests)} machines")
-        machines = [self._machine(planned, guest.name) for guest in planned.guests]
-        keys, packages = f"{public} rehearsal\n{extra_key}", supplies.sources_list(base)
-        known = [machine.lay_out(supplies.image, keys, packages) for machine in machines]
-        write_private(self.state.known_hosts, "".join(known))
-        for machine in machines:
-            machine.boot(supplies.image)
-        self._wait_for_doors(machines)
+        self._boot(planned, supplies, extra_key)
         self._wait_for_services()
-        self.state.write(Record(planned, str(supplies.image), complete=True, began=began))
-
-    def _start_services(self, planned: Plan, read: Inventory, supplies: Supplies, *, aws: bool) -> None:
-        command = [sys.executable, "-m", "shopstream.rehearsal.hosts.services", "--state", str(self.state.root)]
-        command += ["--www", str(supplies.www), "--bind", str(planned.gateway)]
-        if aws:
-            command += ["--deployment", read.variables.get("deployment", "shopstream")]
-            command += ["--region", read.variables.get("aws_region", "us-east-1")]
-        processes.detach(self._namespace.entering(command), self.state.root / "services.log", os.environ)
-
-    def _wait_for_services(self) -> None:
-        """Wait until they are ready; by now, with the guests' doors open, they have at least been started."""
-        processes.wait_until(lambda: self.state.operator.is_file() or not self._services_alive(), _SERVICES_S)
-        if not self.state.operator.is_file() or not self._services_alive():
-            log = self.state.root / "services.log"
-            lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:]
-            raise RehearsalError(
-                "the operator's services (supplies, stand-in for AWS) did not come up; they said:\n" + "\n".join(lines)
-            )
+        self.state.write(Record(planned, str(supplies.image), complete=True, began=began, ground=True))
 
     def _wait_for_doors(self, machines: Sequence[Machine], seconds: float = _BOOT_S) -> None:
         """Wait until SSH answers on each of them, or one has ended."""
@@ -413,20 +365,6 @@ class Hosts(faults.Faults):
             str(self.state.inventory),
             str(self.state.key),
         )
-
-    def _services_alive(self) -> bool:
-        identity = self._namespace.identity
-        if identity is None:
-            return False
-        import psutil
-
-        for pid in processes.in_network(identity):
-            try:
-                if "shopstream.rehearsal.hosts.services" in psutil.Process(pid).cmdline():
-                    return True
-            except psutil.Error:
-                continue
-        return False
 
     def _host_status(self, machine: Machine) -> HostStatus:
         guest, usage, init = machine.guest, machine.usage, machine.init

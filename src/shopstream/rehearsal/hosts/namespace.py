@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import os
 import subprocess
+import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from shopstream.errors import RehearsalError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+T = TypeVar("T")
+
+_NETWORK = 0x40000000  # CLONE_NEWNET
 _HOME = Path("/run/shopstream")
 """Not ip(8)'s own /run/netns: whoever calls it first mounts that directory over itself, and what lay there cannot be
 taken away any more."""
@@ -54,6 +60,48 @@ class Namespace:
         _HOME.mkdir(parents=True, exist_ok=True)
         self.path.touch()
         checked(["unshare", f"--net={self.path}", "--", "true"], "make a network namespace")
+
+    def call(self, function: Callable[[], T]) -> T:
+        """Call a function whose sockets shall be within. It runs in a thread of its own, which is there for this alone.
+
+        Raises:
+            RehearsalError: There is no such namespace.
+            Exception: What the function raises.
+        """
+        results: list[T] = []
+        errors: list[BaseException] = []
+
+        def inside() -> None:
+            try:
+                self._join()
+                results.append(function())
+            except BaseException as error:  # noqa: BLE001 - it is raised again, where it is waited for
+                errors.append(error)
+
+        thread = threading.Thread(target=inside, name=f"within {self.name}", daemon=True)
+        thread.start()
+        thread.join()
+        if errors:
+            raise errors[0]
+        return results[0]
+
+    def _join(self) -> None:
+        """Let this thread, and no other of the process, be in it."""
+        try:
+            descriptor = os.open(self.path, os.O_RDONLY)
+        except OSError as error:
+            raise RehearsalError(f"there is no network namespace {self.name}: {error.strerror}") from error
+        try:
+            libc = ctypes.CDLL(None, use_errno=True)
+            if libc.setns(descriptor, _NETWORK) != 0:
+                raise RehearsalError(f"cannot enter {self.name}: {os.strerror(ctypes.get_errno())}")
+        finally:
+            os.close(descriptor)
+
+    @staticmethod
+    def below(prefix: str) -> list[Namespace]:
+        """All that are there and whose names begin so."""
+        return [Namespace(path.name) for path in sorted(_HOME.glob(f"{prefix}*"))]
 
     def run(self, command: Sequence[str], purpose: str, *, text: str | None = None) -> None:
         """Run a command within.

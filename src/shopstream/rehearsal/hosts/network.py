@@ -34,9 +34,9 @@ def networkd(plan: Plan, guest: Guest) -> str:
 
 
 def bridge_commands(plan: Plan) -> list[list[str]]:
-    """What makes the bridge inside a new namespace, and the operator's way to every guest."""
+    """What makes the bridge inside a new namespace."""
     bridge = plan.bridge
-    commands = [
+    return [
         ["ip", "link", "set", "lo", "up"],
         ["ip", "link", "add", bridge, "type", "bridge", "forward_delay", "0", "stp_state", "0"],
         ["ip", "address", "add", f"{plan.gateway}/{plan.network.prefixlen}", "dev", bridge],
@@ -45,10 +45,15 @@ def bridge_commands(plan: Plan) -> list[list[str]]:
         ["ip", "route", "add", "unreachable", "default"],
         ["sysctl", "--quiet", "--write", "net.ipv4.ip_forward=1"],
     ]
-    commands += [
-        ["ip", "route", "add", f"{guest.public_ip}/32", "dev", bridge] for guest in plan.guests if guest.public_ip
+
+
+def route_commands(plan: Plan) -> list[list[str]]:
+    """What makes the operator's way to every guest's public address."""
+    return [
+        ["ip", "route", "replace", f"{guest.public_ip}/32", "dev", plan.bridge]
+        for guest in plan.guests
+        if guest.public_ip
     ]
-    return commands
 
 
 def partition_rules(plan: Plan, partitions: Iterable[Partition]) -> str:

@@ -51,14 +51,15 @@ class Remains:
 def look(state: State, found: Hierarchies) -> Remains:
     """Look, and touch nothing."""
     group, namespace = _names(state, found)
-    identity = namespace.identity
+    others = _others(namespace)
     where = f"{len(found.roots)} hierarchies" if len(found.roots) > 1 else "the hierarchy"
     return Remains(
         {
             f"processes in the cgroups {group.name}": _tell(group.pids()),
-            f"processes in the network namespace {namespace.name}": _tell(
-                processes.in_network(identity) if identity else set()
-            ),
+            f"processes in the network namespace {namespace.name}": _tell(_in_network(namespace)),
+            f"namespaces {namespace.name}-*, with their processes": [
+                each for other in others for each in (str(other.path), *_tell(_in_network(other)))
+            ],
             f"processes at work in {state.root}": _tell(_supervisors(state)),
             f"cgroups {group.name} in {where} of cgroups": [str(each) for each in group.tree()],
             f"{namespace.path} (with bridge, links, nftables)": [str(namespace.path)]
@@ -82,13 +83,14 @@ def clear(state: State, found: Hierarchies) -> Remains:
         RehearsalError: Something withstands.
     """
     group, namespace = _names(state, found)
-    if os.getpid() in (processes.in_network(namespace.identity) if namespace.identity else ()):
+    others = _others(namespace)
+    if os.getpid() in _in_network(namespace):
         raise RehearsalError("this command runs in the rehearsal that it would clear away: run it outside")
 
     def gone() -> bool:
         pids = group.pids() | _supervisors(state)
-        if identity := namespace.identity:
-            pids |= processes.in_network(identity)
+        for each in (namespace, *others):
+            pids |= _in_network(each)
         processes.kill(pids)
         for path in group.tree():
             Group(found, str(path.relative_to(_root_of(path, found)))).thaw()  # with version 1 the frozen die only then
@@ -99,7 +101,8 @@ def clear(state: State, found: Hierarchies) -> Remains:
             "processes do not end by SIGKILL (a disk that hangs?): look with `ps -o pid,stat,cmd`, and repeat "
             "`shopstream rehearse hosts down`\n" + "\n".join(look(state, found).lines())
         )
-    namespace.delete()
+    for each in (namespace, *others):
+        each.delete()
     processes.wait_until(lambda: not _removed(group), 5.0)
     for line in processes.mounts_below(state.root):
         subprocess.run(["umount", "--lazy", line.rsplit(" (pid", 1)[0]], capture_output=True, check=False)
@@ -114,6 +117,16 @@ def clear(state: State, found: Hierarchies) -> Remains:
 
 def _names(state: State, found: Hierarchies) -> tuple[Group, Namespace]:
     return Group(found, f"{PREFIX}{state.tag}"), Namespace(f"{PREFIX}{state.tag}")
+
+
+def _others(namespace: Namespace) -> list[Namespace]:
+    """Those of functions, which hang on the same bridge."""
+    return Namespace.below(f"{namespace.name}-")
+
+
+def _in_network(namespace: Namespace) -> set[int]:
+    identity = namespace.identity
+    return processes.in_network(identity) if identity else set()
 
 
 def _root_of(path: Path, found: Hierarchies) -> Path:

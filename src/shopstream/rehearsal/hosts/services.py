@@ -1,8 +1,8 @@
 """What the operator runs beside the guests: the supplies' server, and what stands in for AWS with its secrets.
 
-`python -m shopstream.rehearsal.hosts.services --state DIR --www DIR --bind ADDRESS [--deployment NAME
---region REGION]`, run in the namespace. It writes operator.json when all of it answers, and ends at SIGTERM or with
-the supplies' server.
+`python -m shopstream.rehearsal.hosts.services --state DIR --www DIR --bind ADDRESS [--region REGION
+[--deployment NAME]]`, run in the namespace. With a region something stands in for AWS, with a deployment it has that
+one's secrets. It writes operator.json when all of it answers, and ends at SIGTERM or with the supplies' server.
 """
 
 from __future__ import annotations
@@ -28,7 +28,12 @@ from shopstream.rehearsal.hosts.state import State
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_PORT = 80
+PORT = 80
+FUNCTIONS_PORT = 5001
+"""Where functions and their pollers find what stands in for AWS."""
+CONTROL_PORT = 5002
+"""The same for what is no part of the VPC: Lambda itself."""
+
 _ANSWER_WITHIN = 20.0
 
 
@@ -45,8 +50,8 @@ def main() -> None:
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(_supplies(arguments.www, arguments.bind))
         environment = {}
-        if arguments.deployment:
-            environment = stack.enter_context(_aws(arguments.state, arguments.deployment, arguments.region))
+        if arguments.region:
+            environment = stack.enter_context(_aws(arguments))
         state = State(arguments.state)
         write_private(state.operator, json.dumps({"environment": environment}, indent=2) + "\n")
         server.wait()
@@ -56,13 +61,13 @@ def main() -> None:
 @contextlib.contextmanager
 def _supplies(www: Path, bind: str) -> Iterator[subprocess.Popen[bytes]]:
     command = [sys.executable, "-m", "shopstream.rehearsal.supplies.server"]
-    with subprocess.Popen([*command, "--root", str(www), "--bind", bind, "--port", str(_PORT)]) as server:
+    with subprocess.Popen([*command, "--root", str(www), "--bind", bind, "--port", str(PORT)]) as server:
         try:
             opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
             deadline = time.monotonic() + _ANSWER_WITHIN
             while True:
                 try:
-                    opener.open(f"http://{bind}:{_PORT}/", timeout=2).close()
+                    opener.open(f"http://{bind}:{PORT}/", timeout=2).close()
                     break
                 except urllib.error.HTTPError:
                     break  # an answer, if not a page
@@ -76,22 +81,30 @@ def _supplies(www: Path, bind: str) -> Iterator[subprocess.Popen[bytes]]:
 
 
 @contextlib.contextmanager
-def _aws(state: Path, deployment: str, region: str) -> Iterator[dict[str, str]]:
+def _aws(arguments: argparse.Namespace) -> Iterator[dict[str, str]]:
+    from shopstream.rehearsal.aws import AwsStandIn
+
+    also = [(arguments.bind, port) for port in (FUNCTIONS_PORT, CONTROL_PORT)]
+    with AwsStandIn(arguments.state / "aws.log", region=arguments.region, also=also) as stand_in:
+        environment = stand_in.environment()
+        os.environ.update(environment)
+        if arguments.deployment:
+            _seed(arguments.deployment, arguments.region)
+        yield environment
+
+
+def _seed(deployment: str, region: str) -> None:
     import boto3
 
     from shopstream.aws.account import Aws
     from shopstream.aws.ownership import Deployment
     from shopstream.aws.seeding import seed
-    from shopstream.rehearsal.aws import ACCOUNT_ID, AwsStandIn
+    from shopstream.rehearsal.aws import ACCOUNT_ID
     from shopstream.topology import load
 
-    with AwsStandIn(state / "aws.log", region=region) as stand_in:
-        environment = stand_in.environment()
-        os.environ.update(environment)
-        owner = Deployment.of(load(), name=deployment, account=ACCOUNT_ID, region=region)
-        with Aws(boto3.session.Session(region_name=region), region) as aws:
-            seed(aws, owner, datetime.now(UTC))
-        yield environment
+    owner = Deployment.of(load(), name=deployment, account=ACCOUNT_ID, region=region)
+    with Aws(boto3.session.Session(region_name=region), region) as aws:
+        seed(aws, owner, datetime.now(UTC))
 
 
 if __name__ == "__main__":

@@ -40,12 +40,14 @@ class Record:
         image: The base that their file systems lie over.
         complete: Whether an `up` reached its end.
         began: When, in seconds since the epoch.
+        ground: Whether the ground is laid: network, supplies, what stands in for AWS.
     """
 
     plan: Plan
     image: str
     complete: bool
     began: float
+    ground: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,11 @@ class State:
     def key(self) -> Path:
         """The private key that opens the guests."""
         return self.root / "key"
+
+    @property
+    def public_key(self) -> Path:
+        """The public one, which the guests know."""
+        return self.root / "key.pub"
 
     @property
     def variables(self) -> Path:
@@ -135,6 +142,7 @@ class State:
             "image": record.image,
             "complete": record.complete,
             "began": record.began,
+            "ground": record.ground,
         }
         write_private(self.root / "hosts.json", json.dumps(data, indent=2) + "\n")
 
@@ -148,7 +156,11 @@ class State:
         try:
             data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             return Record(
-                Plan.from_data(data["plan"]), str(data["image"]), bool(data["complete"]), float(data["began"])
+                Plan.from_data(data["plan"]),
+                str(data["image"]),
+                bool(data["complete"]),
+                float(data["began"]),
+                bool(data.get("ground", False)),
             )
         except FileNotFoundError:
             return None
@@ -164,6 +176,10 @@ class State:
         except (OSError, ValueError, KeyError):
             return {}
         return data
+
+    def forget_guests(self) -> None:
+        """Delete the guests' files, when none of them runs."""
+        shutil.rmtree(self.guests, ignore_errors=True)
 
     def delete(self) -> None:
         """Delete all but the lock."""
