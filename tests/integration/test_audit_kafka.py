@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -171,6 +172,44 @@ def test_reading_begins_with_the_first_record_unless_it_is_skipped(reader, produ
         runs[skip] = set(auditor.verdict(now_ms(), 0).runs)
     assert runs[True] == {f"{run_id}-true"}
     assert runs[False] >= {run_id, f"{run_id}-false"}
+
+
+class Stuck:
+    """A consumer whose main thread has stopped: one of its calls never returns."""
+
+    def __init__(self, consumer, call: str) -> None:
+        self._consumer = consumer
+        self._call = call
+        self.asked = 0
+
+    def __getattr__(self, name):
+        if name != self._call:
+            return getattr(self._consumer, name)
+
+        def never(*_):
+            self.asked += 1
+            if name == "poll":
+                time.sleep(0.05)  # it says nothing
+            else:
+                threading.Event().wait(60)
+
+        return never
+
+
+@pytest.mark.parametrize("call", ["assign", "unassign", "poll"])
+def test_a_consumer_that_hangs_is_replaced_and_nothing_is_missed(reader, producer, run_id, monkeypatch, call):
+    monkeypatch.setattr("shopstream.audit.source._HANG_S", 0.3)
+    auditor = Auditor(TOPOLOGY, expected_rates=RATES, run_id=run_id)
+    with KafkaSource(reader, TOPOLOGY, auditor) as source:
+        source.skip()
+        stuck = {topic: Stuck(consumer, call) for topic, consumer in source._consumers.items()}
+        source._consumers.update(stuck)
+        commit(producer, sound_run(run_id, 40).records())
+        source.read_new()
+        assert source.read_new() == 0
+    verdict = auditor.verdict(now_ms() + 60_000, 0)
+    assert sum(each.asked for each in stuck.values()) > 0
+    assert (verdict.ok, verdict.orders, verdict.anomalies) == (True, 40, {})
 
 
 def test_dead_letters_meet_their_records(judge, producer, run_id):

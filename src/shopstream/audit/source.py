@@ -12,6 +12,7 @@ at once, always from the topic whose last record is the oldest: few orders are t
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import TYPE_CHECKING, Any, Self, cast
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 _CHUNK = 2_000  # records that are read from one topic before another one has its turn
 _QUEUE_KB = 4_096  # what librdkafka may fetch ahead, for each topic
 _PATIENCE_S = 30.0  # without any answer from the brokers
+_HANG_S = 10.0  # after which a consumer is given up
 # For transactions that are still open. One that takes longer was left behind by a client that died: the broker will
 # abort it in its own time, and what it holds back is pending until then.
 _TRANSACTION_S = 5.0
@@ -96,7 +98,7 @@ class KafkaSource:
     def close(self) -> None:
         """Close all connections."""
         for consumer in self._consumers.values():
-            consumer.close()
+            _in_time(consumer.close)
 
     def skip(self) -> None:
         """Leave out what stands on the topics now: reading begins behind it."""
@@ -132,13 +134,14 @@ class KafkaSource:
         for group in groups:
             before = sum(tail.position for tail in group)
             for tail in group:
-                self._consumers[tail.topic].assign([TopicPartition(tail.topic, tail.number, tail.position)])
+                self._assign(tail)
             while waiting := [tail for tail in group if tail.position < tail.end]:
                 fed += self._read_chunk(min(waiting, key=lambda tail: tail.newest_ms))
                 self._report(done + sum(tail.position for tail in group) - before, total)
             done += sum(tail.position for tail in group) - before
             for tail in group:
-                self._consumers[tail.topic].unassign()
+                if not _in_time(self._consumers[tail.topic].unassign):
+                    self._replace(tail.topic)
                 self._positions[tail.topic, tail.number] = tail.position
         self._note_deleted(tails.values())
         return fed
@@ -166,15 +169,37 @@ class KafkaSource:
 
     def _read_chunk(self, tail: _Tail) -> int:
         """Feed some of what has been fetched of a partition; if nothing has, wait for it."""
-        consumer = self._consumers[tail.topic]
         deadline = time.monotonic() + _PATIENCE_S
-        while (first := consumer.poll(0.5)) is None:
+        replaced = False
+        while (first := self._consumers[tail.topic].poll(0.5)) is None:
             if time.monotonic() > deadline:
                 raise self._unreachable(f"topic {tail.topic}, partition {tail.number}: nothing was read")
+            if not replaced and time.monotonic() > deadline - _PATIENCE_S + _HANG_S:
+                replaced = True
+                self._replace(tail.topic)
+                self._assign(tail)
+        consumer = self._consumers[tail.topic]
         # With a timeout of 0 this takes what is there; with any other it may wait it out for the last of the chunk.
         records = tail.take((first, *consumer.consume(_CHUNK - 1, 0)), self._explain)
         self._auditor.feed_many(records)
         return len(records)
+
+    def _assign(self, tail: _Tail) -> None:
+        place = TopicPartition(tail.topic, tail.number, tail.position)
+        if not _in_time(lambda: self._consumers[tail.topic].assign([place])):
+            self._replace(tail.topic)
+            self._consumers[tail.topic].assign([place])
+
+    def _replace(self, topic: str) -> None:
+        """Go on with a new consumer: librdkafka's main thread can stop for ever when leaders change.
+
+        Seen with librdkafka 2.16: while it handles the answer to OffsetForLeaderEpoch it waits for a lock of its own.
+        Whatever is asked of that consumer then hangs. It holds nothing that we need: positions are ours.
+        """
+        _in_time(
+            self._consumers[topic].close, 0
+        )  # the thread that hangs keeps it alive: its destructor would hang, too
+        self._consumers[topic] = Consumer(self._consumer_config())
 
     def _note_deleted(self, tails: Iterable[_Tail]) -> None:
         """Retention may have deleted the beginning of what was to be read, between looking and reading."""
@@ -267,6 +292,29 @@ class KafkaSource:
             f"no answer from the brokers at {self._settings.bootstrap_servers}: check that they run "
             f"(`shopstream status` for the local ones) ({what}{last})"
         )
+
+
+def _in_time(call: Callable[[], object], seconds: float | None = None) -> bool:
+    """Make a call, and tell whether it returned in time. If not, it goes on in a thread that nobody waits for.
+
+    Args:
+        call: What to do. What it raises is raised here.
+        seconds: How long to wait, by default as long as a healthy consumer may take.
+    """
+    raised: list[BaseException] = []
+
+    def carry_out() -> None:
+        try:
+            call()
+        except BaseException as error:  # noqa: BLE001 - it is raised in the thread that asked
+            raised.append(error)
+
+    thread = threading.Thread(target=carry_out, daemon=True)
+    thread.start()
+    thread.join(_HANG_S if seconds is None else seconds)
+    if raised:
+        raise raised[0]
+    return not thread.is_alive()
 
 
 class _Tail:
