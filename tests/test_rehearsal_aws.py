@@ -13,7 +13,7 @@ import pytest
 
 from shopstream.errors import AwsError
 from shopstream.rehearsal.aws import ACCOUNT_ID, AwsStandIn
-from shopstream.rehearsal.cloud.account import client_of
+from shopstream.rehearsal.clients import client_of
 from shopstream.rehearsal.shims import SHIMMED
 
 pytestmark = pytest.mark.infra

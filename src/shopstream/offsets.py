@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 EARLIEST: Any = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 LATEST: Any = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 
-# How librdkafka says that no partition of those asked for has a leader, as after a crash of all brokers.
-_NO_LEADERS = KafkaError._NOENT  # noqa: SLF001
 _ATTEMPT_S = 5.0  # for one answer
 _PAUSE = 0.1  # seconds between two attempts
 
@@ -30,6 +28,7 @@ PASSING = {
     KafkaError.OFFSET_NOT_AVAILABLE,
     KafkaError._TRANSPORT,  # noqa: SLF001 - librdkafka's own codes begin with an underscore
     KafkaError._TIMED_OUT,  # noqa: SLF001
+    KafkaError._NOENT,  # noqa: SLF001 - no partition of those asked for has a leader, as after a crash of all brokers
 }
 
 
@@ -70,8 +69,7 @@ def list_offsets(
             try:
                 found[place.topic, place.partition] = future.result().offset
             except KafkaException as error:
-                passing = passes(error.args[0]) or error.args[0].code() == _NO_LEADERS
-                if not passing or time.monotonic() > deadline:
+                if not passes(error.args[0]) or time.monotonic() > deadline:
                     raise
         asked = {place: each for place, each in asked.items() if (place.topic, place.partition) not in found}
         if asked:

@@ -169,12 +169,13 @@ class KafkaSource:
 
     def _read_chunk(self, tail: _Tail) -> int:
         """Feed some of what has been fetched of a partition; if nothing has, wait for it."""
-        deadline = time.monotonic() + _PATIENCE_S
+        begun = time.monotonic()
         replaced = False
         while (first := self._consumers[tail.topic].poll(0.5)) is None:
-            if time.monotonic() > deadline:
+            waited = time.monotonic() - begun
+            if waited > _PATIENCE_S:
                 raise self._unreachable(f"topic {tail.topic}, partition {tail.number}: nothing was read")
-            if not replaced and time.monotonic() > deadline - _PATIENCE_S + _HANG_S:
+            if waited > _HANG_S and not replaced:
                 replaced = True
                 self._replace(tail.topic)
                 self._assign(tail)
@@ -196,9 +197,8 @@ class KafkaSource:
         Seen with librdkafka 2.16: while it handles the answer to OffsetForLeaderEpoch it waits for a lock of its own.
         Whatever is asked of that consumer then hangs. It holds nothing that we need: positions are ours.
         """
-        _in_time(
-            self._consumers[topic].close, 0
-        )  # the thread that hangs keeps it alive: its destructor would hang, too
+        # The thread that hangs keeps it alive: its destructor would hang, too.
+        _in_time(self._consumers[topic].close, 0)
         self._consumers[topic] = Consumer(self._consumer_config())
 
     def _note_deleted(self, tails: Iterable[_Tail]) -> None:

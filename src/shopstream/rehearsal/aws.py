@@ -14,6 +14,7 @@ import urllib.request
 from typing import TYPE_CHECKING, Any, Self
 
 from shopstream.errors import AwsError
+from shopstream.rehearsal.clients import client_of
 from shopstream.rehearsal.unsupported import unsupported_in
 
 if TYPE_CHECKING:
@@ -178,7 +179,7 @@ class AwsStandIn:
             service: As boto3 calls it, for example "lambda".
         """
         if service not in self._clients:
-            self._clients[service] = _client(service, self.endpoint, self.region)
+            self._clients[service] = client_of(service, self.endpoint, self.region)
         return self._clients[service]
 
     def reset(self) -> None:
@@ -246,20 +247,3 @@ class AwsStandIn:
 def _for_the_server(environ: Mapping[str, str]) -> dict[str, str]:
     kept = {key: value for key, value in environ.items() if not key.startswith(("AWS_", "MOTO_"))}
     return {**kept, **_SWITCHES}
-
-
-def _client(service: str, endpoint: str, region: str) -> Any:
-    import boto3
-    from botocore.config import Config
-    from botocore.session import Session
-
-    # Where botocore would find a profile: nowhere.
-    nowhere = {"profile": (None, None, None, None), "config_file": (None, None, os.devnull, None)}
-    session = boto3.session.Session(botocore_session=Session(session_vars=nowhere), region_name=region)
-    return session.client(
-        service,
-        endpoint_url=endpoint,
-        aws_access_key_id="test",
-        aws_secret_access_key="test",  # noqa: S106 - moto wants some
-        config=Config(proxies={}, retries={"mode": "standard", "max_attempts": 2}, s3={"addressing_style": "path"}),
-    )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import urllib.error
 import urllib.parse
 import urllib.request
 from typing import TYPE_CHECKING, Any, Protocol
 
 from shopstream.errors import AwsError
+from shopstream.rehearsal.clients import client_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -186,29 +186,6 @@ class BotoAccount:
             if not answer.get("NextToken"):
                 return
             token = {"NextToken": answer["NextToken"]}
-
-
-def client_of(service: str, endpoint: str, region: str) -> Any:
-    """A boto3 client of a stand-in, whatever environment and profiles say.
-
-    Args:
-        service: As boto3 calls it.
-        endpoint: Where.
-        region: The region.
-    """
-    import boto3
-    from botocore.config import Config
-    from botocore.session import Session
-
-    nowhere = {"profile": (None, None, None, None), "config_file": (None, None, os.devnull, None)}
-    session = boto3.session.Session(botocore_session=Session(session_vars=nowhere), region_name=region)
-    return session.client(
-        service,
-        endpoint_url=endpoint,
-        aws_access_key_id="test",
-        aws_secret_access_key="test",  # noqa: S106 - the stand-in wants some
-        config=Config(proxies={}, retries={"mode": "standard", "max_attempts": 2}, connect_timeout=5, read_timeout=30),
-    )
 
 
 def reachable(location: str, endpoint: str) -> str:

@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from shopstream.errors import RehearsalError
-from shopstream.rehearsal.cloud.account import client_of
+from shopstream.rehearsal.clients import client_of
 from shopstream.rehearsal.hosts import Hosts
 from shopstream.rehearsal.hosts.namespace import Namespace
 from shopstream.rehearsal.hosts.plan import OPERATOR, PREFIX
