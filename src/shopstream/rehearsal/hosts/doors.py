@@ -8,7 +8,7 @@ from __future__ import annotations
 import socket
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 
 _PORT = 22
 
@@ -19,7 +19,6 @@ def _opens(address: str, deadline: float) -> bool:
             with socket.create_connection((address, _PORT), timeout=1.0) as connection:
                 connection.settimeout(2.0)
                 if connection.recv(4) == b"SSH-":
-                    print(address, flush=True)
                     return True
         except OSError:
             pass
@@ -29,9 +28,17 @@ def _opens(address: str, deadline: float) -> bool:
 
 def main(arguments: list[str]) -> int:
     """Wait for all of them at once."""
-    deadline = time.monotonic() + float(arguments[0])
-    with ThreadPoolExecutor(max(1, len(arguments) - 1)) as pool:
-        return 0 if all(pool.map(lambda address: _opens(address, deadline), arguments[1:])) else 1
+    deadline, addresses = time.monotonic() + float(arguments[0]), arguments[1:]
+    everyone = True
+    with ThreadPoolExecutor(max(1, len(addresses))) as pool:
+        waiting = {pool.submit(_opens, address, deadline): address for address in addresses}
+        # One thread prints: of two, the lines could run into each other.
+        for one in as_completed(waiting):
+            if one.result():
+                print(waiting[one], flush=True)
+            else:
+                everyone = False
+    return 0 if everyone else 1
 
 
 if __name__ == "__main__":
