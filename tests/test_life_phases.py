@@ -20,7 +20,7 @@ def test_without_options_all_phases_and_with_keep_all_but_the_last():
 
 
 def test_a_later_beginning_stands_on_what_was_done():
-    done = {"needs", "supplies", "zips", "ground", "infrastructure", "boot", "firewall", "configure", "flow"}
+    done = {"needs", "supplies", "zips", "ground", "infrastructure", "boot", "firewall", "configure", "poll", "flow"}
     assert names(begin="judge", done=done) == ["judge", "faults", "change", "teardown"]
     assert names(only="change", done=done) == ["change"]
     with pytest.raises(RehearsalError, match="faults stands on boot"):

@@ -10,10 +10,10 @@ import pytest
 from shopstream.errors import RehearsalError
 from shopstream.rehearsal.hosts.inventory import parse
 from shopstream.rehearsal.hosts.plan import plan
-from shopstream.rehearsal.life import counting, page, report, site
+from shopstream.rehearsal.life import ansible_log, changing, counting, page, report, site
+from shopstream.rehearsal.life.changing import with_retention
 from shopstream.rehearsal.life.deploying import unlike
 from shopstream.rehearsal.life.functions import address_in
-from shopstream.rehearsal.life.hurting import with_retention
 from shopstream.rehearsal.life.phases import NAMES
 from shopstream.rehearsal.life.record import Record, Result
 from shopstream.topology import load
@@ -49,6 +49,20 @@ def test_a_retention_is_changed_and_nothing_else(tmp_path):
         with_retention(text, "other", "3d")
 
 
+def test_the_change_is_a_sound_topology_and_again_it_is_the_same(tmp_path):
+    for name in ("topology.yaml", "services/notification_handler/notification_handler.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    changing.plan(tmp_path)
+    files = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    topology = load(tmp_path / "topology.yaml")
+    assert topology.services["fraud_checker"].consumes == ("order_placed",)
+    assert topology.topics["notifications"].config["retention.ms"] == str(3 * 24 * 3600 * 1000)
+    compile((tmp_path / "services/fraud_checker/fraud_checker.py").read_text(encoding="utf-8"), "fraud_checker", "exec")
+    changing.plan(tmp_path)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == files
+
+
 def test_the_copy_has_no_state_and_is_compared_with_the_checkout(tmp_path):
     source = tmp_path / "source"
     for name in (
@@ -64,9 +78,12 @@ def test_the_copy_has_no_state_and_is_compared_with_the_checkout(tmp_path):
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         (source / name).write_text(name)
     assert site.make(source, tmp_path / "site") == 6
-    assert site.differences(source, tmp_path / "site") == []
+    assert site.compare(source, tmp_path / "site") == site.Compared(3, ())
     (tmp_path / "site/infra/terraform/main.tf").write_text("other")
-    assert site.differences(source, tmp_path / "site") == ["infra/terraform/main.tf"]
+    (tmp_path / "site/infra/ansible/inventory.ini").write_text("made by the deployment")
+    found = site.compare(source, tmp_path / "site")
+    assert found == site.Compared(2, ("infra/terraform/main.tf",))
+    assert found.line() == "2 as in the checkout, not so: infra/terraform/main.tf"
 
 
 def test_resources_are_counted_and_those_that_are_not_there_have_their_condition(tmp_path):
@@ -108,6 +125,20 @@ TASK [kafka : Install] *****
 changed: [kafka1]
 skipping: [kafka2]
 """
+
+
+def test_what_changed_is_known_with_its_hosts():
+    log = (
+        LOG
+        + """
+RUNNING HANDLER [kafka : Restart] ***
+changed: [kafka1 -> localhost]
+changed: [kafka2] => (item=a)
+changed: [kafka2] => (item=b)
+"""
+    )
+    assert ansible_log.changes(log) == {"kafka : Install": ["kafka1"], "kafka : Restart": ["kafka1", "kafka2"]}
+    assert ansible_log.changes("TASK [Look] ***\nok: [kafka1]\n") == {}
 
 
 def test_tasks_are_counted_and_those_that_did_not_run_have_their_reason(tmp_path):

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from shopstream.rehearsal.life import ansible_log
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 _RESOURCE = re.compile(r'^resource\s+"([a-z0-9_]+)"\s+"([a-z0-9_]+)"', re.MULTILINE)
 _COUNT = re.compile(r"^\s*(?:count|for_each)\s*=\s*(.+)$", re.MULTILINE)
-_TITLE = re.compile(r"^(TASK|RUNNING HANDLER) \[(.*)\] \**$")
-_DONE = re.compile(r"^(ok|changed|fatal|failed|skipping|included): ?\[?([^\]]*)")
 _BLOCKS = ("block", "rescue", "always")
 OTHERS = {
     "rolling_restart.yml": "rolling_restart.yml is not part of a deployment; make test-hosts runs it",
@@ -100,7 +100,7 @@ def tasks(playbooks: Path, logs: Path) -> Counted:
         logs: A directory with ansible.log somewhere below.
     """
     text = "\n".join(path.read_text(encoding="utf-8", errors="replace") for path in sorted(logs.rglob("ansible.log")))
-    ran, skipped = _said(text)
+    ran, skipped = ansible_log.tasks(text)
     mine = _reached(playbooks)
     declared: dict[str, str] = {}
     run: list[str] = []
@@ -181,20 +181,6 @@ def _reached(playbooks: Path) -> set[tuple[str, str]]:
         todo += led - found
         found |= led
     return found
-
-
-def _said(text: str) -> tuple[set[str], set[str]]:
-    """The titles of tasks that ran on a host, and of those that were skipped on all."""
-    ran: set[str] = set()
-    met: set[str] = set()
-    title = ""
-    for line in text.splitlines():
-        if found := _TITLE.match(line):
-            title = found[2]
-            met.add(title)
-        elif title and (said := _DONE.match(line)) and said[1] != "skipping":
-            ran.add(title)
-    return ran, met - ran
 
 
 def _declared(playbooks: Path) -> Iterator[_Task]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, Any
 
@@ -11,17 +12,20 @@ from shopstream.rehearsal import firewall as groups
 from shopstream.rehearsal.firewall import Operator, Service, Site
 from shopstream.rehearsal.hosts.inventory import parse
 from shopstream.rehearsal.hosts.services import CONTROL_PORT, FUNCTIONS_PORT, PORT
-from shopstream.rehearsal.life import counting, functions
+from shopstream.rehearsal.life import ansible_log, counting, functions, site
 from shopstream.rehearsal.life.world import ADMIN_CIDR
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from shopstream.rehearsal.hosts.plan import Plan
     from shopstream.rehearsal.life.record import Result
     from shopstream.rehearsal.life.world import World
 
 ORDERS_BY_SCHEDULE = 20
+NOTHING_TO_DO = "nothing to do: everything is as it shall be"
+_PLANS = 2  # before Ansible, and after it, when Lambda may poll
 _LIVE = {"pending", "running", "stopping", "stopped"}
 
 
@@ -128,6 +132,37 @@ def configure(world: World, result: Result) -> None:
     tasks = counting.tasks(world.playbooks, world.infra / ".shopstream")
     result.data["tasks"] = tasks.to_data()
     result.counts["tasks"] = tasks.line()
+    compared = site.compare(world.source, world.site)
+    result.data["files"] = asdict(compared)
+    result.counts["files of Terraform and Ansible, and the topology"] = compared.line()
+
+
+def again(world: World, result: Result) -> None:
+    """Run the production's script once more: there must be nothing to do.
+
+    Raises:
+        RehearsalError: Terraform or a task of Ansible changed something, which is named.
+    """
+    assert world.log is not None  # noqa: S101 - a phase runs
+    ansible = ansible_log_of(world)
+    size = ansible.stat().st_size
+    result.counts = deploy(world)
+    said = world.log.read_text(encoding="utf-8", errors="replace")
+    if said.count(NOTHING_TO_DO) < _PLANS:
+        raise RehearsalError("Terraform had something to change, though nothing was changed: see its plan in the log")
+    with ansible.open("rb") as file:
+        file.seek(size)
+        text = file.read().decode(errors="replace")
+    if changed := ansible_log.changes(text):
+        tasks = "; ".join(f"{title} on {', '.join(hosts)}" for title, hosts in changed.items())
+        raise RehearsalError(f"run once more, these tasks change something again, so they are not idempotent: {tasks}")
+    result.counts["resources changed"] = "0"
+    result.counts["tasks that changed something"] = f"0 of {len(ansible_log.tasks(text)[0])}"
+
+
+def ansible_log_of(world: World) -> Path:
+    """Where the production's script keeps what Ansible says."""
+    return next((world.infra / ".shopstream").rglob("ansible.log"))
 
 
 def deploy(world: World) -> dict[str, str]:

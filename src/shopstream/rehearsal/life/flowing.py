@@ -30,9 +30,28 @@ _QUIET_S = 180.0
 _STILL_S = 4.0
 
 
-def flow(world: World, result: Result) -> None:
-    """Start what runs functions; orders by hand, and by the schedule that the account holds."""
+def poll(world: World, result: Result) -> None:
+    """Start what runs functions, until every enabled mapping has its pollers at the brokers."""
+    start(world)
+    status = functions.status(world)
+    if status["problems"]:
+        raise RehearsalError(f"not all that the account holds can be run: {status['problems']}")
+    same_code(world)
+    result.counts = {
+        "functions, each with the hash of its zip": str(len(status["functions"])),
+        "mappings": str(len(status["mappings"])),
+        "schedules": ", ".join(each["rule"] for each in status["schedules"]) or "none",
+    }
+
+
+def start(world: World) -> None:
+    """Start what runs functions, unless it runs."""
     functions.start(world, str(world.record.data("supplies")["python"]))
+
+
+def flow(world: World, result: Result) -> None:
+    """Let orders come by hand, and by the schedule that the account holds."""
+    start(world)
     began = time.monotonic()
     acknowledged = by_hand(world, ORDERS_BY_HAND)
     by_clock(world)

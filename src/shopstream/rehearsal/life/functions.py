@@ -121,8 +121,13 @@ def _answers(world: World) -> bool:
 
 def _trouble(world: World) -> str:
     found = status(world)
+    return f"problems: {found['problems'] or 'none are told'}; {last_words(world)}"
+
+
+def last_words(world: World) -> str:
+    """What the functions' host has said last."""
     lines = (world.logs / "functions.jsonl").read_text(encoding="utf-8", errors="replace").splitlines()[-3:]
-    return f"problems: {found['problems'] or 'none are told'}; last said: {' '.join(lines)[:1500]}"
+    return f"last said: {' '.join(lines)[:1500]}"
 
 
 def status(world: World) -> dict[str, Any]:

@@ -35,14 +35,18 @@ PHASES = (
     Phase("boot", "a machine for each instance that the account holds"),
     Phase("firewall", "the security groups as rules between the machines"),
     Phase("configure", "deploy_all.sh: Ansible, then Lambda may poll, then AWS is asked"),
-    Phase("flow", "the zips run on what the account says; orders by hand and by schedule"),
+    Phase("poll", "the zips run on what the account says; their pollers reach the brokers"),
+    Phase("again", "deploy_all.sh once more: Terraform and Ansible have nothing to change"),
+    Phase("flow", "orders by hand and by schedule, until all of them have come to an end"),
     Phase("judge", "deploy_all.sh --verify: the auditor, the logs, the monitors"),
     Phase("faults", "a broker crashes, batches fail and come twice, while orders flow; judged again"),
-    Phase("change", "another retention and a new version of the functions, while orders flow; judged again"),
+    Phase("change", "another retention, a new service, a new version, while orders flow; judged again"),
     Phase("teardown", "destroy_all.sh; nothing is left in the account and on this machine"),
 )
 NAMES = tuple(phase.name for phase in PHASES)
 LAST = "teardown"
+_ONLY_LOOK = {"again", "judge", "faults", "change"}
+"""They build nothing that a later phase needs."""
 
 
 def named(name: str) -> Phase:
@@ -77,8 +81,7 @@ def chosen(
     first = named(begin or only or NAMES[0])
     at = PHASES.index(first)
     if first.stands:
-        # Judged and hurt can be what has only been configured: these phases build nothing that others need.
-        needed = [phase.name for phase in PHASES[:at] if phase.name not in {"judge", "faults", "change"}]
+        needed = [phase.name for phase in PHASES[:at] if phase.name not in _ONLY_LOOK]
         if first.name == LAST:
             needed = ["ground"]
         if lacking := [name for name in needed if name not in done]:

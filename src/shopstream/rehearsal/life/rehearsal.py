@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from shopstream.errors import ShopstreamError
-from shopstream.rehearsal.life import deploying, ending, flowing, hurting, preparing
+from shopstream.rehearsal.life import changing, deploying, ending, flowing, hurting, preparing
 from shopstream.rehearsal.life.phases import LAST, NAMES, chosen
 from shopstream.rehearsal.life.record import Record, Result
 
@@ -24,10 +24,12 @@ RUNS: Mapping[str, Callable[[World, Result], None]] = {
     "boot": deploying.boot,
     "firewall": deploying.firewall,
     "configure": deploying.configure,
+    "poll": flowing.poll,
+    "again": deploying.again,
     "flow": flowing.flow,
     "judge": flowing.judge,
     "faults": hurting.faults,
-    "change": hurting.change,
+    "change": changing.change,
     "teardown": ending.teardown,
 }
 """What each phase does. It fills in what it has counted, and raises ShopstreamError when it fails."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,6 +14,8 @@ _DIRECTORIES = ("infra", "services", "src", "scripts")
 _HIDDEN = ("__pycache__", ".terraform", "terraform.tfstate*", ".shopstream", "inventory.ini", "known_hosts", "*.tfvars",
            "*.tfvars.json", "backend_override.tf")  # fmt: skip
 """What belongs to a deployment, and not to the project."""
+_MADE = ("inventory.ini", "known_hosts")
+"""What a deployment writes among the playbooks."""
 
 
 def make(source: Path, site: Path) -> int:
@@ -38,16 +41,37 @@ def make(source: Path, site: Path) -> int:
     return sum(1 for path in site.rglob("*") if path.is_file())
 
 
-def differences(source: Path, site: Path) -> list[str]:
-    """The files of the site's `infra` and topology that are not, byte for byte, those of the checkout."""
-    wanted = [site / "topology.yaml", *(site / "infra").rglob("*.tf"), *(site / "infra" / "ansible").rglob("*")]
-    return sorted(
-        str(path.relative_to(site))
-        for path in wanted
-        if path.is_file()
-        and path.name not in {"inventory.ini", "known_hosts"}
-        and (not (source / path.relative_to(site)).is_file() or digest(path) != digest(source / path.relative_to(site)))
+@dataclass(frozen=True)
+class Compared:
+    """What was deployed, beside what the checkout has.
+
+    Attributes:
+        same: How many files are byte for byte the same.
+        different: Those that are not.
+    """
+
+    same: int
+    different: tuple[str, ...]
+
+    def line(self) -> str:
+        """For people."""
+        if not self.different:
+            return f"{self.same}, byte for byte those of the checkout"
+        return f"{self.same} as in the checkout, not so: {', '.join(self.different)}"
+
+
+def compare(source: Path, site: Path) -> Compared:
+    """Compare the site's `infra` and topology with the checkout's, byte by byte."""
+    files = [site / "topology.yaml", *(site / "infra").rglob("*.tf"), *(site / "infra" / "ansible").rglob("*")]
+    names = {
+        path.relative_to(site)
+        for path in files
+        if path.is_file() and path.name not in _MADE and "__pycache__" not in path.parts
+    }
+    different = sorted(
+        str(name) for name in names if not (source / name).is_file() or digest(site / name) != digest(source / name)
     )
+    return Compared(len(names) - len(different), tuple(different))
 
 
 def digest(path: Path) -> str:
