@@ -199,7 +199,7 @@ def test_the_page_stands_alone_and_tells_all(record):
     assert read.open == []
     assert all(link.startswith("#") for link in read.links)
     assert "all phases succeeded" in read.text
-    assert "1 of 2 resources applied" in read.text
+    assert "1 of 2 resource blocks applied, 7 resources, and run once more" in read.text
     assert "no <bastion>" in read.text
     assert all(line in read.text for line in report.NOT_SHOWN)
     assert all(what in read.text for what, _ in report.STOOD_IN)

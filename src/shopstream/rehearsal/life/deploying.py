@@ -133,8 +133,8 @@ def configure(world: World, result: Result) -> None:
     result.data["tasks"] = tasks.to_data()
     result.counts["tasks"] = tasks.line()
     compared = site.compare(world.source, world.site)
-    result.data["files"] = asdict(compared)
-    result.counts["files of Terraform and Ansible, and the topology"] = compared.line()
+    result.data["files"] = {**asdict(compared), "line": compared.line()}
+    result.counts["files of infra/ and topology.yaml"] = compared.line()
 
 
 def again(world: World, result: Result) -> None:

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import sys
+import time
 from ipaddress import IPv4Address, IPv4Network
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +25,10 @@ if TYPE_CHECKING:
     from shopstream.rehearsal.life.world import World
 
 _MODULE = "shopstream.rehearsal.cloud"
+_PROBLEM = "PROBLEM"  # how AWS begins LastProcessingResult then
 _FIRST = 100  # of a subnet; AWS gives low ones to endpoints and instances first
 _READY_S = 120.0
+_HINDERED_S = 20.0  # what a broker that comes up just now explains
 _END_S = 60.0
 
 
@@ -78,8 +81,12 @@ def start(world: World, python: str) -> None:
     Raises:
         RehearsalError: It does not come up.
     """
-    if running(world):
-        return
+    if not running(world):
+        _begin(world, python)
+    _wait_for_pollers(world)
+
+
+def _begin(world: World, python: str) -> None:
     forget(world)
     own, plan = namespace(world), world.plan
     at = address(world)
@@ -104,11 +111,23 @@ def start(world: World, python: str) -> None:
     processes.detach(own.entering(command), world.logs / "functions.jsonl", clean)
     world.tell(f"functions run at {at}")
     wait_for(lambda: _answers(world), 30, lambda: f"nothing runs functions: see {world.logs / 'functions.jsonl'}")
-    wait_for(
-        lambda: bool(status(world)["ready"]),
-        _READY_S,
-        lambda: f"the pollers do not get to the brokers within {_READY_S:.0f} s: {_trouble(world)}",
-    )
+
+
+def _wait_for_pollers(world: World) -> None:
+    """Wait until every partition has one. What hinders them is told as soon as it does not pass by itself."""
+    began = time.monotonic()
+    while not (found := status(world))["ready"]:
+        waited = time.monotonic() - began
+        hindered = [
+            f"{each['topic']} to {each['function']}: {each['last_result']}"
+            for each in found["mappings"].values()
+            if each["last_result"].startswith(_PROBLEM)
+        ]
+        if (waited > _HINDERED_S and (hindered or found["problems"])) or waited > _READY_S:
+            problems = [f"{name}: {text}" for name, text in found["problems"].items()]
+            why = "; ".join(problems + (hindered or [last_words(world)]))
+            raise RehearsalError(f"the pollers do not get to the brokers within {waited:.0f} s: {why}")
+        time.sleep(0.25)
 
 
 def _answers(world: World) -> bool:
@@ -117,11 +136,6 @@ def _answers(world: World) -> bool:
     except RehearsalError:
         return False
     return True
-
-
-def _trouble(world: World) -> str:
-    found = status(world)
-    return f"problems: {found['problems'] or 'none are told'}; {last_words(world)}"
 
 
 def last_words(world: World) -> str:

@@ -93,7 +93,12 @@ def summary(record: Record) -> Iterator[str]:
 def unchanged(record: Record) -> Iterator[str]:
     """What of production ran as it is, counted."""
     if found := record.data("infrastructure").get("resources"):
-        yield f"Terraform: {_share(found)} resources applied of those declared ({found['instances']} instances)"
+        whole = ", and run once more it has nothing to do: 100 % of what this configuration means"
+        yield f"Terraform: {_share(found)} resource blocks applied, {found['instances']} resources" + (
+            whole if "again" in record.done else ""
+        )
+    if found := record.data("configure").get("files"):
+        yield f"files of infra/ and topology.yaml: {found['line']}"
     if found := record.data("configure").get("tasks"):
         yield f"Ansible: {_share(found)} tasks run of those declared; for each other one the report has the reason"
     if found := record.data("zips").get("zips"):
