@@ -167,6 +167,18 @@ def test_a_secret_has_versions_and_goes_at_once(aws):
     assert refusal(secrets.get_secret_value, SecretId="shopstream/kafka/a") == "ResourceNotFoundException"
 
 
+def test_a_secret_scheduled_for_deletion_is_refused_in_the_words_that_clients_know(aws):
+    secrets = aws.client("secretsmanager")
+    secrets.create_secret(Name="leaving", SecretString="1")
+    secrets.delete_secret(SecretId="leaving", RecoveryWindowInDays=7)
+    with pytest.raises(secrets.exceptions.InvalidRequestException, match="because it was marked for deletion"):
+        secrets.get_secret_value(SecretId="leaving")
+    secrets.restore_secret(SecretId="leaving")
+    assert secrets.get_secret_value(SecretId="leaving")["SecretString"] == "1"
+    with pytest.raises(secrets.exceptions.ResourceNotFoundException):
+        secrets.get_secret_value(SecretId="never there")
+
+
 def test_logs_are_read_back(aws):
     logs = aws.client("logs")
     logs.create_log_group(logGroupName="/aws/lambda/f")

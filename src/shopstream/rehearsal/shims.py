@@ -77,6 +77,11 @@ SHIMMED: tuple[Shim, ...] = (
         "moto knows Amazon's own images only",
     ),
     Shim(
+        "deleted_secrets",
+        "a secret that is scheduled for deletion is refused in AWS's words",
+        "moto uses words of its own, by which clients do not know the case",
+    ),
+    Shim(
         "atomic_tables",
         "a write to a DynamoDB item is one step, whatever is written at the same time",
         "moto checks a condition and writes without a lock: of two conditional writes both can succeed",
