@@ -124,6 +124,14 @@ skipping: [kafka1]
 TASK [kafka : Install] *****
 changed: [kafka1]
 skipping: [kafka2]
+
+TASK [kafka : Set up a machine] ****
+skipping: [kafka1]
+
+TASK [kafka : Take effect] ****
+
+TASK [Add a repository] ****
+included: repository for kafka1
 """
 
 
@@ -146,12 +154,22 @@ def test_tasks_are_counted_and_those_that_did_not_run_have_their_reason(tmp_path
     (tmp_path / "upgrade.yml").write_text("- hosts: all\n  tasks:\n    - {name: Upgrade, command: 'true'}\n")
     (tmp_path / "roles/kafka/tasks").mkdir(parents=True)
     (tmp_path / "roles/kafka/handlers").mkdir(parents=True)
-    (tmp_path / "roles/kafka/tasks/main.yml").write_text("- {name: Install, command: 'true'}\n")
+    (tmp_path / "roles/kafka/tasks/main.yml").write_text(
+        "- {name: Install, command: 'true'}\n"
+        "- {name: Set up a machine, ansible.builtin.include_tasks: machine.yml, when: not is_container}\n"
+        "- {name: Take effect, ansible.builtin.meta: flush_handlers}\n"
+        "- {name: Add a repository, ansible.builtin.include_role: {name: repository}}\n"
+    )
+    (tmp_path / "roles/kafka/tasks/machine.yml").write_text("- {name: Make swap, command: 'true'}\n")
     (tmp_path / "roles/kafka/handlers/main.yml").write_text("- {name: Restart, command: 'true'}\n")
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs/ansible.log").write_text(LOG)
     found = counting.tasks(tmp_path, tmp_path / "logs")
-    assert found.run == ("site.yml: Look", "kafka: Install")
+    assert found.run == (
+        *("site.yml: Look", "kafka: Install", "kafka: Set up a machine", "kafka: Take effect"),
+        "kafka: Add a repository",
+    )
+    assert found.reasons["kafka: Make swap"] == "its file is included only where: not is_container"
     assert found.reasons["site.yml: Swap"] == "its condition was false on every host: one and not is_container"
     assert found.reasons["kafka: Restart"] == "a handler that nothing notified"
     assert "not part of a deployment" in found.reasons["upgrade.yml: Upgrade"]

@@ -101,24 +101,25 @@ def tasks(playbooks: Path, logs: Path) -> Counted:
     """
     text = "\n".join(path.read_text(encoding="utf-8", errors="replace") for path in sorted(logs.rglob("ansible.log")))
     ran, skipped = ansible_log.tasks(text)
-    mine = _reached(playbooks)
+    mine, all_of_them = _reached(playbooks), list(_declared(playbooks))
+    # Files whose every inclusion was skipped, with the conditions.
+    left_out: dict[tuple[str, str], list[str]] = {}
+    for task in all_of_them:
+        if task.leads_to:
+            left_out.setdefault(task.leads_to, []).append("" if task.spoken & ran else task.condition)
     declared: dict[str, str] = {}
     run: list[str] = []
     reasons: dict[str, str] = {}
-    for task in _declared(playbooks):
-        title, spoken = f"{task.place}: {task.name}", task.name
+    for task in all_of_them:
+        title = f"{task.place}: {task.name}"
         if title in run:
             continue  # two tasks of one name cannot be told apart in the log: they count as one
-        if not task.place.endswith(".yml"):
-            spoken = f"{task.place} : {task.name}"
         declared[title] = task.condition
-        if spoken in ran or (task.kind == "include" and spoken in skipped):
+        if task.spoken & ran or (task.kind in {"include", "meta"} and task.spoken & skipped):
             run.append(title)
             reasons.pop(title, None)
-        elif reason := _reason(task, spoken in skipped, mine):
-            reasons[title] = reason
         else:
-            reasons[title] = ""
+            reasons[title] = _reason(task, bool(task.spoken & skipped), mine, left_out.get((task.place, task.file), []))
     return Counted("tasks", tuple(declared), tuple(run), reasons)
 
 
@@ -131,7 +132,8 @@ class _Task:
         file: The file's stem.
         name: Its name.
         condition: Its own and those of the blocks around it.
-        kind: "task", "include" or "handler".
+        kind: "task", "include", "handler", or "meta", whose outcome the log never tells.
+        leads_to: The role and the file's stem that it includes.
     """
 
     place: str
@@ -139,10 +141,25 @@ class _Task:
     name: str
     condition: str
     kind: str
+    leads_to: tuple[str, str] | None = None
+
+    @property
+    def spoken(self) -> set[str]:
+        """What the log may call it: it names no role at `include_role`."""
+        if self.place.endswith(".yml"):
+            return {self.name}
+        return {f"{self.place} : {self.name}"} | ({self.name} if self.kind == "include" else set())
 
 
-def _reason(task: _Task, skipped: bool, mine: set[tuple[str, str]]) -> str:
-    """Why a task was not run; "" when there should be none."""
+def _reason(task: _Task, skipped: bool, mine: set[tuple[str, str]], inclusions: list[str]) -> str:
+    """Why a task was not run; "" when there should be none.
+
+    Args:
+        task: The task.
+        skipped: Whether the log has it as skipped.
+        mine: The files that a deployment leads to.
+        inclusions: Of each inclusion of its file the condition, when that was false everywhere.
+    """
     if task.place in OTHERS:
         return OTHERS[task.place]
     if task.kind == "handler":
@@ -155,6 +172,8 @@ def _reason(task: _Task, skipped: bool, mine: set[tuple[str, str]]) -> str:
         return f"only {', '.join(sorted(OTHERS))} may call it: they are no part of a deployment"
     if task.file in _FOR_LATER:
         return _FOR_LATER[task.file]
+    if inclusions and all(inclusions):
+        return f"its file is included only where: {' or '.join(dict.fromkeys(inclusions))}"
     return f"not reached; its condition: {task.condition}" if task.condition else ""
 
 
@@ -166,21 +185,24 @@ def _reached(playbooks: Path) -> set[tuple[str, str]]:
             continue
         text = path.read_text(encoding="utf-8")
         found |= {(role, "main") for role in re.findall(r"role: (\w+)", text)}
-        found |= {(name, stem) for name, stem in re.findall(r"_role:\s+name: (\w+)\s+tasks_from: (\w+)", text)}
+        found |= _roles_in(text)
     todo = list(found)
     while todo:
         role, stem = todo.pop()
         file = playbooks / "roles" / role / "tasks" / f"{stem}.yml"
         text = file.read_text(encoding="utf-8") if file.is_file() else ""
         led = {(role, inner) for inner in re.findall(r"(?:include|import)_tasks: (\w+)\.yml", text)}
-        led |= {
-            (name, stem or "main") for name, stem in re.findall(r"_role:\s+name: (\w+)(?:\s+tasks_from: (\w+))?", text)
-        }
+        led |= _roles_in(text)
         for meta in (playbooks / "roles" / role / "meta").glob("main.yml"):
             led |= {(name, "main") for name in re.findall(r"role: (\w+)", meta.read_text(encoding="utf-8"))}
         todo += led - found
         found |= led
     return found
+
+
+def _roles_in(text: str) -> set[tuple[str, str]]:
+    found = re.findall(r"_role:\s+name: (\w+)(?:\s+tasks_from: (\w+))?", text)
+    return {(name, stem or "main") for name, stem in found}
 
 
 def _declared(playbooks: Path) -> Iterator[_Task]:
@@ -208,9 +230,18 @@ def _tasks(place: str, file: str, listed: Iterable[Any], outer: str, kind: str) 
             for key in _BLOCKS:
                 yield from _tasks(place, file, task.get(key) or (), condition, kind)
         elif "name" in task and not any(key.endswith(("import_role", "import_tasks")) for key in task):
-            included = any("include_" in key for key in task)
-            kind_of = "include" if included and kind == "task" else kind
-            yield _Task(place, file, str(task["name"]), condition, kind_of)
+            leads_to = _leads_to(place, task)
+            kind_of = "include" if leads_to and kind == "task" else "meta" if "ansible.builtin.meta" in task else kind
+            yield _Task(place, file, str(task["name"]), condition, kind_of, leads_to)
+
+
+def _leads_to(place: str, task: dict[str, Any]) -> tuple[str, str] | None:
+    for key, value in task.items():
+        if key.endswith("include_tasks"):
+            return place, str(value["file"] if isinstance(value, dict) else value).removesuffix(".yml")
+        if key.endswith("include_role"):
+            return str(value["name"]), str(value.get("tasks_from", "main"))
+    return None
 
 
 def _yaml(path: Path) -> list[Any]:
