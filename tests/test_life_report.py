@@ -49,7 +49,7 @@ def test_a_retention_is_changed_and_nothing_else(tmp_path):
         with_retention(text, "other", "3d")
 
 
-def test_the_change_is_a_sound_topology_and_again_it_is_the_same(tmp_path):
+def test_the_change_is_a_sound_topology_and_once_more_one_more_version(tmp_path):
     for name in ("topology.yaml", "services/notification_handler/notification_handler.py"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
@@ -60,7 +60,11 @@ def test_the_change_is_a_sound_topology_and_again_it_is_the_same(tmp_path):
     assert topology.topics["notifications"].config["retention.ms"] == str(3 * 24 * 3600 * 1000)
     compile((tmp_path / "services/fraud_checker/fraud_checker.py").read_text(encoding="utf-8"), "fraud_checker", "exec")
     changing.plan(tmp_path)
-    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == files
+    after = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    changed = tmp_path / "services/notification_handler/notification_handler.py"
+    assert files.pop(changed).endswith(b"\nVERSION = 2\n")
+    assert after.pop(changed).endswith(b"\nVERSION = 3\n")
+    assert after == files
 
 
 def test_the_copy_has_no_state_and_is_compared_with_the_checkout(tmp_path):
@@ -217,7 +221,7 @@ def test_the_page_stands_alone_and_tells_all(record):
     assert read.open == []
     assert all(link.startswith("#") for link in read.links)
     assert "all phases succeeded" in read.text
-    assert "1 of 2 resource blocks applied, 7 resources, and run once more" in read.text
+    assert "1 of 2 resource blocks applied, 7 resources, and planned once more" in read.text
     assert "no <bastion>" in read.text
     assert all(line in read.text for line in report.NOT_SHOWN)
     assert all(what in read.text for what, _ in report.STOOD_IN)

@@ -3,6 +3,8 @@
 A fake producer takes librdkafka's place at the publisher's own seam; the real one is met in the integration tests.
 """
 
+from dataclasses import replace
+
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
@@ -46,12 +48,13 @@ class World:
 class FakeProducer:
     def __init__(self, world, config):
         self.world, self.config = world, config
-        self.queue, self.done = [], []
+        self.queue, self.done, self.asked = [], [], []
         self.purged = False
         self.stuck = False
 
     def list_topics(self, topic, timeout):
-        assert topic == "payment_result"
+        assert topic in SERVICE.writes
+        self.asked.append(topic)
         if self.world.refusal:
             raise KafkaException(KafkaError(KafkaError._TRANSPORT))
 
@@ -177,3 +180,12 @@ def test_without_secrets_there_is_no_producer(world):
         with pytest.raises(Retriable, match="no secret"):
             call()
     assert not world.producers
+
+
+def test_a_service_that_only_reads_has_its_dead_letters_to_write():
+    world = World()
+    service = replace(SERVICE, name="fraud_checker", produces=())
+    publisher = KafkaPublisher(service, world.access, world.forget, world.make, lambda: world.now)
+    publisher.open()
+    assert world.producers[0].asked == ["dead_letters"] * 2
+    assert publisher.publish([MESSAGES[2]], 5) == {}

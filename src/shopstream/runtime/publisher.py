@@ -131,7 +131,7 @@ class _Acknowledged(KafkaOutput):
         producer = super()._connect()
         with suppress(KafkaException):
             for _ in range(2):
-                producer.list_topics(self._service.produces[0], _FIRST_CONTACT)
+                producer.list_topics(self._service.writes[0], _FIRST_CONTACT)
         return producer
 
     def _on_error(self, error: KafkaError) -> None:

@@ -12,7 +12,7 @@ from shopstream.rehearsal import firewall as groups
 from shopstream.rehearsal.firewall import Operator, Service, Site
 from shopstream.rehearsal.hosts.inventory import parse
 from shopstream.rehearsal.hosts.services import CONTROL_PORT, FUNCTIONS_PORT, PORT
-from shopstream.rehearsal.life import ansible_log, counting, functions, site
+from shopstream.rehearsal.life import counting, functions, site
 from shopstream.rehearsal.life.world import ADMIN_CIDR
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from shopstream.rehearsal.life.world import World
 
 ORDERS_BY_SCHEDULE = 20
-NOTHING_TO_DO = "nothing to do: everything is as it shall be"
-_PLANS = 2  # before Ansible, and after it, when Lambda may poll
 _LIVE = {"pending", "running", "stopping", "stopped"}
 
 
@@ -135,29 +133,6 @@ def configure(world: World, result: Result) -> None:
     compared = site.compare(world.source, world.site)
     result.data["files"] = {**asdict(compared), "line": compared.line()}
     result.counts["files of infra/ and topology.yaml"] = compared.line()
-
-
-def again(world: World, result: Result) -> None:
-    """Run the production's script once more: there must be nothing to do.
-
-    Raises:
-        RehearsalError: Terraform or a task of Ansible changed something, which is named.
-    """
-    assert world.log is not None  # noqa: S101 - a phase runs
-    ansible = ansible_log_of(world)
-    size = ansible.stat().st_size
-    result.counts = deploy(world)
-    said = world.log.read_text(encoding="utf-8", errors="replace")
-    if said.count(NOTHING_TO_DO) < _PLANS:
-        raise RehearsalError("Terraform had something to change, though nothing was changed: see its plan in the log")
-    with ansible.open("rb") as file:
-        file.seek(size)
-        text = file.read().decode(errors="replace")
-    if changed := ansible_log.changes(text):
-        tasks = "; ".join(f"{title} on {', '.join(hosts)}" for title, hosts in changed.items())
-        raise RehearsalError(f"run once more, these tasks change something again, so they are not idempotent: {tasks}")
-    result.counts["resources changed"] = "0"
-    result.counts["tasks that changed something"] = f"0 of {len(ansible_log.tasks(text)[0])}"
 
 
 def ansible_log_of(world: World) -> Path:

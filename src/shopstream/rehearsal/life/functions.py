@@ -118,16 +118,21 @@ def _wait_for_pollers(world: World) -> None:
     began = time.monotonic()
     while not (found := status(world))["ready"]:
         waited = time.monotonic() - began
-        hindered = [
-            f"{each['topic']} to {each['function']}: {each['last_result']}"
-            for each in found["mappings"].values()
-            if each["last_result"].startswith(_PROBLEM)
-        ]
+        hindered = troubles(found)
         if (waited > _HINDERED_S and (hindered or found["problems"])) or waited > _READY_S:
             problems = [f"{name}: {text}" for name, text in found["problems"].items()]
             why = "; ".join(problems + (hindered or [last_words(world)]))
             raise RehearsalError(f"the pollers do not get to the brokers within {waited:.0f} s: {why}")
         time.sleep(0.25)
+
+
+def troubles(found: Mapping[str, Any]) -> list[str]:
+    """What hinders the mappings of a status, in AWS's words."""
+    return [
+        f"{each['topic']} to {each['function']}: {each['last_result']}"
+        for each in found["mappings"].values()
+        if each["last_result"].startswith(_PROBLEM)
+    ]
 
 
 def _answers(world: World) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from shopstream.errors import RehearsalError
 from shopstream.rehearsal.cloud.control import ask
 from shopstream.rehearsal.life import functions
-from shopstream.rehearsal.life.flowing import add_acknowledged, flowing, judged, quiet, start
+from shopstream.rehearsal.life.flowing import add_acknowledged, by_clock, flowing, judged, quiet, start
 from shopstream.rehearsal.life.world import DEPLOYMENT
 
 if TYPE_CHECKING:
@@ -22,7 +22,10 @@ _DOWN_S = 12.0
 
 
 def faults(world: World, result: Result) -> None:
-    """Crash a broker, let one function's batches fail and all others' come twice, while orders flow; judge."""
+    """Crash a broker, let one function's batches fail and all others' come twice, while orders flow; judge.
+
+    Among them are orders that the schedule brings.
+    """
     start(world)
     before = _totals(world)
     sent: dict[str, int] = {}
@@ -37,6 +40,7 @@ def faults(world: World, result: Result) -> None:
             world.hosts.start(VICTIM)
             world.tell(f"{VICTIM} boots")
             time.sleep(5)
+            scheduled = by_clock(world)
     finally:
         ask(world.functions, "faults", redeliver=0.0)
         ask(world.functions, "faults", function=FAILING, redeliver=0.0)
@@ -50,6 +54,7 @@ def faults(world: World, result: Result) -> None:
         "crashed": f"{VICTIM}, for {_DOWN_S:.0f} s",
         "batches that failed": str(suffered["failures"]),
         "records delivered again after a success": str(suffered["redelivered"]),
+        "by schedule": scheduled,
         "orders acknowledged meanwhile": str(sent["acknowledged"]),
         "calls of the generator that failed": str(sent["refused"]),
         **judged(world, result),

@@ -36,16 +36,15 @@ PHASES = (
     Phase("firewall", "the security groups as rules between the machines"),
     Phase("configure", "deploy_all.sh: Ansible, then Lambda may poll, then AWS is asked"),
     Phase("poll", "the zips run on what the account says; their pollers reach the brokers"),
-    Phase("again", "deploy_all.sh once more: Terraform and Ansible have nothing to change"),
-    Phase("flow", "orders by hand and by schedule, until all of them have come to an end"),
+    Phase("flow", "orders by hand, until all of them have come to an end"),
     Phase("judge", "deploy_all.sh --verify: the auditor, the logs, the monitors"),
-    Phase("faults", "a broker crashes, batches fail and come twice, while orders flow; judged again"),
-    Phase("change", "another retention, a new service, a new version, while orders flow; judged again"),
+    Phase("faults", "a broker crashes, batches fail and come twice, while orders come by schedule; judged again"),
+    Phase("change", "deploy_all.sh once more, with a new service: only that is changed; judged again"),
     Phase("teardown", "destroy_all.sh; nothing is left in the account and on this machine"),
 )
 NAMES = tuple(phase.name for phase in PHASES)
 LAST = "teardown"
-_ONLY_LOOK = {"again", "judge", "faults", "change"}
+_ONLY_LOOK = {"judge", "faults", "change"}
 """They build nothing that a later phase needs."""
 
 

@@ -25,7 +25,6 @@ RUNS: Mapping[str, Callable[[World, Result], None]] = {
     "firewall": deploying.firewall,
     "configure": deploying.configure,
     "poll": flowing.poll,
-    "again": deploying.again,
     "flow": flowing.flow,
     "judge": flowing.judge,
     "faults": hurting.faults,

@@ -55,8 +55,9 @@ def total(record: Record) -> float:
 
 
 def ordered(record: Record) -> list[Result]:
-    """The results in the order of the phases."""
-    return sorted(record.results.values(), key=lambda result: NAMES.index(result.name))
+    """The results in the order of the phases. Of a kept rehearsal there may be some that an older version had."""
+    known = (result for result in record.results.values() if result.name in NAMES)
+    return sorted(known, key=lambda result: NAMES.index(result.name))
 
 
 def begins(result: Result) -> str:
@@ -93,9 +94,9 @@ def summary(record: Record) -> Iterator[str]:
 def unchanged(record: Record) -> Iterator[str]:
     """What of production ran as it is, counted."""
     if found := record.data("infrastructure").get("resources"):
-        whole = ", and run once more it has nothing to do: 100 % of what this configuration means"
+        whole = ", and planned once more there is nothing to do: 100 % of what this configuration means"
         yield f"Terraform: {_share(found)} resource blocks applied, {found['instances']} resources" + (
-            whole if "again" in record.done else ""
+            whole if "change" in record.done else ""
         )
     if found := record.data("configure").get("files"):
         yield f"files of infra/ and topology.yaml: {found['line']}"
