@@ -14,7 +14,6 @@ import pytest
 from shopstream.aws import assembly, leftovers
 from shopstream.aws.deploy import Deployer
 from shopstream.aws.ownership import ACCOUNTS, Deployment, read_tags
-from shopstream.aws.price import INSTANCE_HOUR, changes, price
 from shopstream.aws.settings import Settings, check_name, check_required, parse_variables
 from shopstream.aws.statefile import read_state
 from shopstream.errors import DeploymentError, UsageError
@@ -342,32 +341,6 @@ def test_a_state_tells_where_it_belongs():
     )  # fmt: skip
     read_state({}).check(OURS)
     read_state(state(arn="arn:aws:iam::aws:policy/x")).check(OURS)
-
-
-def test_a_price_counts_what_is_billed_by_the_hour():
-    def resource(kind, name="x", **values):
-        return {"mode": "managed", "type": kind, "name": name, "values": values}
-
-    plan = {
-        "planned_values": {
-            "root_module": {
-                "resources": [
-                    *(resource("aws_instance", instance_type="t2.micro") for _ in range(6)),
-                    resource("aws_instance", instance_type="x9.huge"),
-                    resource("aws_vpc_endpoint", vpc_endpoint_type="Interface"),
-                    resource("aws_vpc_endpoint", vpc_endpoint_type="Gateway"),
-                    *(resource("aws_subnet", "private") for _ in range(3)),
-                ]
-            }
-        },
-        "resource_changes": [
-            {"mode": "managed", "change": {"actions": actions}}
-            for actions in (["create"], ["update"], ["delete", "create"], ["no-op"])
-        ],
-    }
-    assert price(plan).hourly == pytest.approx(6 * INSTANCE_HOUR["t2.micro"] + 3 * 0.01)
-    assert "x9.huge" in str(price(plan))
-    assert changes(plan) == (2, 1, 1)
 
 
 # --- The command line ------------------------------------------------------------------------------------------------

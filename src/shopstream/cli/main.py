@@ -24,6 +24,7 @@ COMMANDS = {
     "audit": ("shopstream.cli.audit:audit", "Prove from the topics that every order had exactly one outcome."),
     "lambda": ("shopstream.cli.lambdas:lambdas", "Lambda functions on this machine, fed from Kafka as AWS does it."),
     "rehearse": ("shopstream.cli.rehearse:rehearse", "The whole deployment, through a whole life on this machine."),
+    "cost": ("shopstream.cli.cost:cost", "What a deployment on AWS costs, and what each choice saves."),
     "topology": ("shopstream.cli.topology:topology", "Topics, services, users and ACLs, as topology.yaml has them."),
 }
 
