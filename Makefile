@@ -10,6 +10,8 @@ DEV    := $(VENV)/.ready-dev
 CHECKOV := .venv-checkov/.ready
 # Ansible too: it is a program of the operator's, 500 MB with its collections.
 ANSIBLE := .venv-ansible/.ready
+# What checks the workflows: linters, and the Go that builds one of them and goes again.
+LINT := .venv-lint/.ready
 
 .DEFAULT_GOAL := help
 .PHONY: help demo lambda zips ansible rehearse test test-fast test-infra test-hosts test-faults check check-infra format bench clean
@@ -46,12 +48,14 @@ test-faults: $(DEV) $(ANSIBLE) ## The same, and hurt the machines while orders f
 rehearse: $(DEV) $(ANSIBLE) ## Take the whole deployment through a life on this machine, and judge it (root, terraform).
 	@$(BIN)/shopstream rehearse
 
-check: $(DEV) $(ANSIBLE) ## Format, lint, types, topology, syntax of the playbooks.
+check: $(DEV) $(ANSIBLE) $(LINT) ## Format, lint, types, topology, reference, syntax of the playbooks, workflows.
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/shopstream topology check
+	$(BIN)/python scripts/reference.py --check
 	@scripts/check_ansible.sh
+	@.github/linters/check.sh
 
 check-infra: $(DEV) $(CHECKOV) $(ANSIBLE) ## Format, validity and tests of the Terraform, checkov's and ansible-lint's rules.
 	@scripts/check_infra.sh
@@ -67,7 +71,7 @@ bench: $(DEV) ## Measure: start of the cluster, and the audit.
 
 clean: ## Remove what this Makefile made: the virtual environment and caches. Stops the local cluster first.
 	-@test ! -x $(BIN)/shopstream || $(BIN)/shopstream down --wipe
-	rm -rf $(VENV) .venv-checkov .venv-ansible build .shopstream .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-checkov .venv-ansible .venv-lint build .shopstream .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # Plain venv and pip: nothing has to be installed by hand. Every download is checked against its hash.
 $(VENV)/bin/python:
@@ -102,4 +106,11 @@ $(ANSIBLE): requirements-ansible.txt
 	@echo "installing what requirements-ansible.txt pins"
 	@$(PYTHON) -m venv $(@D)
 	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-ansible.txt
+	@touch $@
+
+$(LINT): requirements-lint.txt .github/linters/go.mod .github/linters/go.sum .github/linters/build.sh
+	@echo "installing what requirements-lint.txt pins, building actionlint"
+	@$(PYTHON) -m venv $(@D)
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-lint.txt
+	@.github/linters/build.sh
 	@touch $@

@@ -34,6 +34,9 @@ compile_group operator 3.11 requirements.txt requirements-operator.txt --python-
 uv pip compile --group ansible --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
   --no-emit-find-links --no-annotate --no-header --output-file requirements-ansible.txt
 
+uv pip compile --group lint --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+  --no-emit-find-links --no-annotate --no-header --output-file requirements-lint.txt
+
 # checkov pins so much that it stands alone; its version is said here.
 echo checkov==3.3.30 | uv pip compile - --quiet --universal --python-version 3.11 --generate-hashes \
   --no-emit-index-url --no-emit-find-links --no-annotate --no-header --output-file requirements-checkov.txt
