@@ -2,7 +2,7 @@
 
     terraform plan -out default.tfplan && terraform show -json default.tfplan | python scripts/sample_plan.py
 
-`tests/infra/test_cost_plan.py` says when it is no longer what infra/terraform leads to.
+`tests/infra/test_cost_sample.py` says when it is no longer what infra/terraform leads to.
 """
 
 from __future__ import annotations
