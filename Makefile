@@ -14,7 +14,7 @@ ANSIBLE := .venv-ansible/.ready
 LINT := .venv-lint/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo lambda zips ansible rehearse test test-fast test-infra test-hosts test-faults check check-infra format bench clean
+.PHONY: help demo lambda zips ansible supplies rehearse test test-fast test-infra test-machines test-hosts test-faults test-mistakes check check-infra format bench clean
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -39,14 +39,23 @@ test-fast: $(DEV) ## Pass the tests that need no Kafka.
 test-infra: check-infra ## Pass the tests of the deployment (needs terraform 1.11 and CPython 3.13, no account).
 	$(BIN)/python -m pytest -m infra -n 2 --dist loadfile
 
-test-hosts: $(DEV) $(ANSIBLE) ## Boot a deployment's machines and run the playbooks on them (root, Debian or Ubuntu).
+test-machines: $(DEV) ## Boot machines, crash them, cut them off, see that nothing is left (root, Debian or Ubuntu).
+	$(BIN)/python -m pytest tests/test_hosts_machines.py
+
+test-hosts: $(DEV) $(ANSIBLE) ## The same, and run the playbooks on a deployment's machines.
 	$(BIN)/python -m pytest -m "hosts and not faults"
 
-test-faults: $(DEV) $(ANSIBLE) ## The same, and hurt the machines while orders flow: 20 minutes more.
+test-faults: $(DEV) $(ANSIBLE) ## The same, and hurt the machines while orders flow: 45 minutes more.
 	$(BIN)/python -m pytest -m hosts
+
+supplies: $(DEV) ## Fetch and put together what the rehearsal's machines install, as far as it is not there.
+	@$(BIN)/shopstream rehearse --only supplies
 
 rehearse: $(DEV) $(ANSIBLE) ## Take the whole deployment through a life on this machine, and judge it (root, terraform).
 	@$(BIN)/shopstream rehearse
+
+test-mistakes: $(DEV) $(ANSIBLE) ## Plant twelve mistakes in a rehearsal, and see each of them caught: 20 minutes.
+	$(BIN)/python -m pytest -m "rehearsal and faults"
 
 check: $(DEV) $(ANSIBLE) $(LINT) ## Format, lint, types, topology, reference, syntax of the playbooks, workflows.
 	$(BIN)/ruff format --check

@@ -101,6 +101,10 @@ def test_resources_are_counted_and_those_that_are_not_there_have_their_condition
     found = counting.resources(tmp_path)
     assert found.line() == "2 of 3 declared (4 instances), 1 not, each with its reason"
     assert "local.bastion ? 1 : 0" in found.reasons["aws_instance.bastion"]
+    found.require_reasons()
+    (tmp_path / "b.tf").write_text('resource "aws_eip" "forgotten" {\n}\n')
+    with pytest.raises(RehearsalError, match=r"aws_eip\.forgotten"):
+        counting.resources(tmp_path).require_reasons()
 
 
 PLAYBOOK = """

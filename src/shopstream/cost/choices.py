@@ -1,7 +1,7 @@
 """What a choice costs or saves: the same plan with something changed, priced again.
 
-A choice is a change of resources, as another setting of infra/terraform would make it. `tests/infra/test_cost_sample.py`
-compares with what Terraform really plans for those settings.
+A choice is a change of resources, as another setting of infra/terraform would make it.
+`tests/infra/test_cost_sample.py` compares with what Terraform really plans for those settings.
 """
 
 from __future__ import annotations

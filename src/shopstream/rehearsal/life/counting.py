@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from shopstream.errors import RehearsalError
 from shopstream.rehearsal.life import ansible_log
 
 if TYPE_CHECKING:
@@ -54,6 +55,15 @@ class Counted:
         rest = f", {len(self.reasons)} not, each with its reason" if self.reasons else ""
         rest += f" but for {unreasoned}" if unreasoned else ""
         return f"{len(self.run)} of {len(self.declared)} declared{more}{rest}"
+
+    def require_reasons(self) -> None:
+        """See that what was not run has a reason.
+
+        Raises:
+            RehearsalError: Something has none: nobody has seen it run, and nobody knows why.
+        """
+        if unknown := [name for name, reason in self.reasons.items() if not reason]:
+            raise RehearsalError(f"{self.what} that were not run, for no reason that is known: {'; '.join(unknown)}")
 
     def to_data(self) -> dict[str, Any]:
         """For JSON."""

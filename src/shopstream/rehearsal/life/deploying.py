@@ -40,6 +40,7 @@ def infrastructure(world: World, result: Result) -> None:
     applied = counting.resources(world.infra)
     result.data["resources"] = applied.to_data()
     result.counts["resources"] = applied.line()
+    applied.require_reasons()
 
 
 def boot(world: World, result: Result) -> None:
@@ -133,6 +134,7 @@ def configure(world: World, result: Result) -> None:
     compared = site.compare(world.source, world.site)
     result.data["files"] = {**asdict(compared), "line": compared.line()}
     result.counts["files of infra/ and topology.yaml"] = compared.line()
+    tasks.require_reasons()
 
 
 def ansible_log_of(world: World) -> Path:
