@@ -20,10 +20,10 @@ _RESOURCE = re.compile(r'^resource\s+"([a-z0-9_]+)"\s+"([a-z0-9_]+)"', re.MULTIL
 _COUNT = re.compile(r"^\s*(?:count|for_each)\s*=\s*(.+)$", re.MULTILINE)
 _BLOCKS = ("block", "rescue", "always")
 OTHERS = {
-    "rolling_restart.yml": "rolling_restart.yml is not part of a deployment; make test-hosts runs it",
-    "upgrade.yml": "upgrade.yml is not part of a deployment; make test-hosts runs it",
-    "rotate_certificates.yml": "rotate_certificates.yml is not part of a deployment; make test-hosts runs it",
-    "rotate_passwords.yml": "rotate_passwords.yml is not part of a deployment; make test-hosts runs it",
+    "rolling_restart.yml": "rolling_restart.yml is not part of a deployment; make test-faults runs it",
+    "upgrade.yml": "upgrade.yml is not part of a deployment; make test-faults runs it",
+    "rotate_certificates.yml": "rotate_certificates.yml is not part of a deployment; make test-faults runs it",
+    "rotate_passwords.yml": "rotate_passwords.yml is not part of a deployment; make test-faults runs it",
 }
 
 _FOR_LATER = {"restart": "nothing that runs had other files than it has now: a first deployment restarts nothing"}
