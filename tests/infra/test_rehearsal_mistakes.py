@@ -154,14 +154,14 @@ def test_a_heap_above_the_hosts_memory(kept):
     with kept.planted(
         "infra/ansible/group_vars/all.yml", instead_of="kafka_heap_mb: 384", there_is="kafka_heap_mb: 900"
     ):
-        kept.fails("configure", "kafka1 has 1024 MiB, and needs 1350", "Lower kafka_heap_mb")
+        kept.fails("configure", "has 1024 MiB, and needs 1350", "Lower kafka_heap_mb")
 
 
 def test_a_wrong_name_in_a_certificate(kept):
     with kept.planted(
         "infra/ansible/roles/certificates/defaults/main.yml",
         instead_of='"{{ [private_ip] + ',
-        there_is='"{{ ["10.20.99.99"] + ',
+        there_is="\"{{ ['10.20.99.99'] + ",
     ):
         kept.fails("configure", "certificate", "10.20.")
 
