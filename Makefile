@@ -14,7 +14,7 @@ ANSIBLE := .venv-ansible/.ready
 LINT := .venv-lint/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo lambda zips ansible supplies rehearse test test-fast test-infra test-machines test-hosts test-faults test-mistakes check check-infra format bench clean
+.PHONY: help demo lambda zips ansible supplies rehearse test test-fast test-infra test-infra-fast test-machines test-hosts test-faults test-mistakes check check-infra format bench clean
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -38,6 +38,9 @@ test-fast: $(DEV) ## Pass the tests that need no Kafka.
 
 test-infra: check-infra ## Pass the tests of the deployment (needs terraform 1.11 and CPython 3.13, no account).
 	$(BIN)/python -m pytest -m infra -n 2 --dist loadfile
+
+test-infra-fast: check-infra ## The same without the deployments on the stand-in for AWS, which a rehearsal has too.
+	$(BIN)/python -m pytest -m "infra and not deployment" -n 2 --dist loadfile
 
 test-machines: $(DEV) ## Boot machines, crash them, cut them off, see that nothing is left (root, Debian or Ubuntu).
 	$(BIN)/python -m pytest tests/test_hosts_machines.py

@@ -22,7 +22,7 @@ from shopstream.cost.prices import price_table
 from shopstream.cost.standing import standing
 from shopstream.rehearsal.aws import AwsStandIn
 
-pytestmark = [pytest.mark.infra, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.infra, pytest.mark.deployment, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).parents[2]
 REQUIRED = {

@@ -19,7 +19,7 @@ from shopstream.aws.ownership import Deployment
 from shopstream.lambdas.model import FunctionConfig, MappingConfig
 from shopstream.rehearsal.aws import ACCOUNT_ID, REGION, AwsStandIn
 
-pytestmark = [pytest.mark.infra, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.infra, pytest.mark.deployment, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).parents[2]
 WITHIN = 600  # seconds for one call of a script
