@@ -94,6 +94,11 @@ class Auditor:
         if offset > stream.next_offset:  # the first record that is left is yet to come
             stream.first_ms = None
 
+    @property
+    def read_up_to(self) -> dict[tuple[str, int], int]:
+        """For each topic and partition of which records were fed: the offset behind the last one."""
+        return {place: stream.next_offset for place, stream in self._streams.items() if stream.next_offset}
+
     def acknowledge(self, run_id: str, committed: int) -> None:
         """Take note that the orders of a run with numbers below `committed` were acknowledged, whoever knows that.
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from shopstream.cli.common import examples, topology_option
+
 if TYPE_CHECKING:
     from shopstream.audit import Verdict
     from shopstream.runs import Guarantee
@@ -16,13 +18,19 @@ if TYPE_CHECKING:
 _FILE = click.Path(path_type=Path)
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "shopstream audit",
+        "shopstream audit --run-id demo-20261127-080000",
+        "shopstream audit --cluster clients/auditor.properties --patience 0",
+    )
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
 @click.option("--cluster", type=_FILE, metavar="PROPERTIES", help="Client properties of the cluster to audit; the auditor's own file is taken from beside it. Default: the local cluster.")  # fmt: skip  # noqa: E501
 @click.option("--run-id", metavar="ID", help="Judge this run only.")
 @click.option("--patience", type=click.FloatRange(min=0), default=60.0, show_default=True, metavar="SECONDS", help="How long an order may be without news before what it lacks is an anomaly.")  # fmt: skip  # noqa: E501
 @click.option("--guarantee", type=click.Choice(["exactly-once", "at-least-once"]), help="Hold every run to this promise, whatever its progress record says.")  # fmt: skip  # noqa: E501
-@click.option("--topology", "topology_path", type=_FILE, metavar="FILE", help="Default: the topology that comes with shopstream.")  # fmt: skip  # noqa: E501
+@topology_option
 def audit(
     *,
     as_json: bool,
@@ -30,7 +38,7 @@ def audit(
     run_id: str | None,
     patience: float,
     guarantee: Guarantee | None,
-    topology_path: Path | None,
+    topology_file: Path | None,
 ) -> None:
     """Prove from the topics alone that every order had exactly one outcome.
 
@@ -43,7 +51,7 @@ def audit(
     from shopstream.audit.report import render_report
     from shopstream.cli.common import report_console, say
 
-    topology = topologies.load(topology_path)
+    topology = topologies.load(topology_file)
     verdict = _audit(_settings(cluster, topology), topology, run_id=run_id, patience_s=patience, guarantee=guarantee)
     if as_json:
         say(json.dumps(verdict.to_data(), indent=2))

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from shopstream.cli.common import examples, topology_option
+
 if TYPE_CHECKING:
     from shopstream.cluster.home import Home
     from shopstream.cluster.local import Up
@@ -20,23 +22,32 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _HELP = {"help_option_names": ["-h", "--help"]}
 
 
-@click.command(context_settings=_HELP)
+@click.command(
+    context_settings=_HELP,
+    epilog=examples("shopstream up", "shopstream up --brokers 3", "SHOPSTREAM_HOME=/tmp/other shopstream up"),
+)
 @click.option("--brokers", type=click.Choice(["1", "3"]), help="How many; by default as many as there are, or 1.")
 @click.option("--port", type=int, help="The first broker's port; by default the one of the last time, or 9094.")
 @click.option("--prune", is_flag=True, help="Remove topics, users and ACLs that topology.yaml does not declare.")
+@topology_option
 @_JSON
-def up(brokers: str | None, port: int | None, prune: bool, as_json: bool) -> None:
+def up(brokers: str | None, port: int | None, prune: bool, topology_file: Path | None, as_json: bool) -> None:
     """Start a secured Kafka on this machine.
 
     What runs already stays as it is; topics, users and ACLs are brought to what topology.yaml declares. Returns when
     every user can log in.
     """
     from shopstream.cluster.local import LocalCluster
+    from shopstream.topology import load
 
     # A polite end is taken like Ctrl-C: what was started is stopped again.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     cluster = LocalCluster(
-        _home().root, brokers=int(brokers) if brokers else None, port=port, progress=lambda line: _progress(line)
+        _home().root,
+        brokers=int(brokers) if brokers else None,
+        port=port,
+        topology=load(topology_file),
+        progress=lambda line: _progress(line),
     )
     done = cluster.up(prune=prune)
     if as_json:
@@ -50,7 +61,7 @@ def up(brokers: str | None, port: int | None, prune: bool, as_json: bool) -> Non
     click.echo("next: `shopstream run --orders 1000`, `shopstream env`, `shopstream status`, `shopstream down`")
 
 
-@click.command(context_settings=_HELP)
+@click.command(context_settings=_HELP, epilog=examples("shopstream down", "shopstream down --wipe"))
 @click.option("--wipe", is_flag=True, help="Delete all topics' data as well. Jars, passwords and certificates stay.")
 @_JSON
 def down(wipe: bool, as_json: bool) -> None:
@@ -65,7 +76,7 @@ def down(wipe: bool, as_json: bool) -> None:
     click.echo(f"{what}; its data are deleted" if wipe else what)
 
 
-@click.command(context_settings=_HELP)
+@click.command(context_settings=_HELP, epilog=examples("shopstream status", "shopstream status --json"))
 @_JSON
 @click.pass_context
 def status(ctx: click.Context, as_json: bool) -> None:
@@ -86,15 +97,20 @@ def status(ctx: click.Context, as_json: bool) -> None:
     ctx.exit(0 if found.up else 1)
 
 
-@click.command(context_settings=_HELP)
+@click.command(
+    context_settings=_HELP,
+    epilog=examples("shopstream env", "shopstream env --json", "shopstream env --librdkafka auditor > kcat.conf"),
+)
 @click.option("--librdkafka", "user", metavar="USER", help="Print USER's configuration for kcat, password included.")
+@topology_option
 @_JSON
-def env(user: str | None, as_json: bool) -> None:
+def env(user: str | None, topology_file: Path | None, as_json: bool) -> None:
     """How any Kafka tool can connect: bootstrap servers, and a client properties file for each user."""
     from shopstream.cluster.local import LocalCluster
     from shopstream.settings import ClientSettings
+    from shopstream.topology import load
 
-    cluster = LocalCluster(_home().root)
+    cluster = LocalCluster(_home().root, topology=load(topology_file))
     if user:
         config = ClientSettings.from_properties(cluster.properties(user)).to_librdkafka()
         click.echo("".join(f"{key}={value}\n" for key, value in config.items()), nl=False)

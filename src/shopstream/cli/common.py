@@ -9,8 +9,46 @@ from typing import TYPE_CHECKING
 
 import click
 
+from shopstream.errors import UsageError
+
 if TYPE_CHECKING:
     from rich.console import Console
+
+TOPOLOGY = "SHOPSTREAM_TOPOLOGY"
+"""The environment variable that names the topology for every command that takes one."""
+
+topology_option = click.option(
+    "--topology",
+    "topology_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    envvar=TOPOLOGY,
+    show_envvar=True,
+    help="Your own topology, the code of its services beside it: services/<name>/<name>.py [the shop's own].",
+)
+
+
+def examples(*lines: str) -> str:
+    """The end of a command's help: how it is called."""
+    return "\n".join(("\b", "Examples:", *(f"  {line}" for line in lines)))
+
+
+def checkout(wanted: str) -> Path:
+    """The project's directory, where this package's source lies.
+
+    Args:
+        wanted: What needs it, for the error's text.
+
+    Raises:
+        UsageError: This package is installed without it.
+    """
+    source = Path(__file__).resolve().parents[3]
+    if not (source / "infra" / "terraform").is_dir():
+        raise UsageError(
+            f"{wanted} needs a checkout of the project, and this shopstream is installed without one: clone the "
+            "project, and call `make rehearse` there, which makes a shopstream of its own in .venv/bin"
+        )
+    return source
 
 
 def local_home() -> Path:

@@ -7,10 +7,18 @@ from pathlib import Path
 
 import click
 
+from shopstream.cli.common import examples
+
 _FILE = click.Path(path_type=Path)
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "shopstream cost",
+        "shopstream cost --hours 24 --orders 1000000",
+        "shopstream cost --plan plan.json --plot cost.svg",
+    )
+)
 @click.option("--hours", type=click.FloatRange(min=0, min_open=True, max=8760), default=3.0, show_default=True, metavar="H", help="How long a run is, from up to down.")  # fmt: skip  # noqa: E501
 @click.option("--orders", type=click.IntRange(min=0, max=10**12), default=5000, show_default=True, metavar="N", help="How many orders it sends, evenly over its time.")  # fmt: skip  # noqa: E501
 @click.option("--plan", "plan_path", type=_FILE, metavar="FILE", help="What `terraform show -json` prints of a plan. Default: a plan of infra/terraform with all defaults.")  # fmt: skip  # noqa: E501

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from shopstream.cli.common import local_home, say
+from shopstream.cli.common import examples, local_home, say
 from shopstream.errors import UsageError
 
 if TYPE_CHECKING:
@@ -42,7 +42,11 @@ _ZIPS = click.option(
 _TICK = 0.2  # seconds
 
 
-@click.group("lambda", context_settings=_HELP)
+@click.group(
+    "lambda",
+    context_settings=_HELP,
+    epilog=examples("shopstream lambda run", "shopstream lambda invoke order_generator --event event.json"),
+)
 def lambdas() -> None:
     """Run Lambda functions on this machine, fed from a self-managed Kafka as AWS's event source mapping does it.
 
@@ -52,7 +56,11 @@ def lambdas() -> None:
     """
 
 
-@lambdas.command("run", context_settings=_HELP)
+@lambdas.command(
+    "run",
+    context_settings=_HELP,
+    epilog=examples("shopstream lambda run", "shopstream lambda run functions.yaml --faults redeliver=1,fail=0.1"),
+)
 @click.argument("config", type=_FILE, required=False)
 @click.option(
     "--faults", metavar="KIND=SHARE,…", help="`redeliver`, `fail` or `crash` for a share (0 to 1) of batches."
@@ -92,7 +100,14 @@ def run(*, config: Path | None, faults: str | None, no_freeze: bool, cluster: Pa
     return 0
 
 
-@lambdas.command("invoke", context_settings=_HELP)
+@lambdas.command(
+    "invoke",
+    context_settings=_HELP,
+    epilog=examples(
+        "echo '{\"orders\": 3}' | shopstream lambda invoke order_generator --event -",
+        "shopstream lambda invoke my-function --config functions.yaml --event event.json",
+    ),
+)
 @click.argument("function")
 @click.option("--event", "event_file", type=_FILE, metavar="FILE", help="The event, as JSON; - reads it here [{}].")
 @click.option("--config", type=_FILE, metavar="CONFIG", help="Where the function is declared [the shop's own].")

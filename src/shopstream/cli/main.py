@@ -6,12 +6,16 @@ import importlib
 import os
 import signal
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from shopstream import __version__
+from shopstream.cli.common import examples
 from shopstream.errors import ShopstreamError
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 # command: where it is, and its line in the list. Kept here so that `shopstream up` does not import what `audit` needs.
 COMMANDS = {
@@ -26,6 +30,7 @@ COMMANDS = {
     "rehearse": ("shopstream.cli.rehearse:rehearse", "The whole deployment, through a whole life on this machine."),
     "cost": ("shopstream.cli.cost:cost", "What a deployment on AWS costs, and what each choice saves."),
     "topology": ("shopstream.cli.topology:topology", "Topics, services, users and ACLs, as topology.yaml has them."),
+    "completion": ("shopstream.cli.completion:completion", "Let your shell complete commands and options."),
 }
 
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
@@ -46,13 +51,24 @@ class LazyGroup(click.Group):
         command: click.Command = getattr(importlib.import_module(module), name)
         return command
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The commands that begin so, without importing any, and the options."""
+        from click.shell_completion import CompletionItem
+
+        found = [CompletionItem(name, help=line) for name, (_, line) in COMMANDS.items() if name.startswith(incomplete)]
+        return found + click.Command.shell_complete(self, ctx, incomplete)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """The list of commands, without importing any."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
 
 
-@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=examples("shopstream demo", "shopstream run --orders 1000", "shopstream run --help", "shopstream down"),
+)
 @click.version_option(__version__, prog_name="shopstream")
 def cli() -> None:
     """A web shop whose orders flow through a real, secured Kafka, exactly once, and are audited.

@@ -116,7 +116,10 @@ def build_zips(tell: Tell) -> Path:
     checkout = default_path().parent
     builder = checkout / "scripts" / "build_zips.py"
     if not builder.is_file():
-        raise UsageError("there is no checkout to build the functions' zips from: say where they are with --zips")
+        raise UsageError(
+            "there is no checkout to build the functions' zips from, because shopstream is installed without one: "
+            "build them in a checkout with `make zips`, and say where they are with --zips DIR"
+        )
     tell("building the functions' zips")
     done = subprocess.run([sys.executable, str(builder)], stdout=subprocess.DEVNULL, check=False)
     if done.returncode:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from shopstream.cli.common import local_home, say
+from shopstream.cli.common import checkout, examples, local_home, say
 from shopstream.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,7 +23,11 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _ANY_ARGUMENTS = {**_HELP, "ignore_unknown_options": True, "allow_interspersed_args": False}
 
 
-@click.group(context_settings=_HELP, invoke_without_command=True)
+@click.group(
+    context_settings=_HELP,
+    invoke_without_command=True,
+    epilog=examples("shopstream rehearse", "shopstream rehearse --keep", "shopstream rehearse --only judge"),
+)
 @click.option(
     "--keep", is_flag=True, help="Leave everything up at the end, to look around; `rehearse hosts down` ends it."
 )
@@ -48,25 +52,40 @@ def rehearse(context: click.Context, keep: bool, begin: str | None, only: str | 
     return carry_out(keep=keep, begin=begin, only=only, as_json=as_json)
 
 
-@rehearse.command(context_settings=_HELP)
+@rehearse.command(
+    context_settings=_HELP, epilog=examples("shopstream rehearse shell kafka1", "shopstream rehearse shell operator")
+)
 @click.argument("host")
 def shell(host: str) -> int:
     """A shell on a machine that is up, as root; on "operator" one in the machines' network."""
     return _hosts().exec(host, ["bash", "-i"] if host == "operator" else ["bash", "-l"])
 
 
-@rehearse.group(context_settings=_HELP)
+@rehearse.group(
+    context_settings=_HELP,
+    epilog=examples(
+        "shopstream rehearse hosts up",
+        "shopstream rehearse hosts play infra/ansible/site.yml",
+        "shopstream rehearse hosts down",
+    ),
+)
 def hosts() -> None:
     """Booted Debian machines that stand in for EC2, for the unchanged playbooks (Debian or Ubuntu, as root)."""
 
 
-@hosts.command(context_settings=_HELP)
+@hosts.command(
+    context_settings=_HELP,
+    epilog=examples(
+        "shopstream rehearse hosts up", "shopstream rehearse hosts up --inventory infra/ansible/inventory.ini"
+    ),
+)
 @click.option("--inventory", type=_FILE, metavar="FILE", help="Whose hosts [a deployment's with all defaults].")
 @click.option("--ssh-public-key", type=_FILE, metavar="FILE", help="A key that may log in, beside the rehearsal's own.")
 @click.option("--no-aws", is_flag=True, help="Start nothing that stands in for AWS.")
 @_JSON
 def up(inventory: Path | None, ssh_public_key: Path | None, no_aws: bool, as_json: bool) -> None:
     """Boot a machine for each host of the inventory, and serve what they install."""
+    checkout("`shopstream rehearse hosts up`")
     done = _hosts().up(inventory, ssh_public_key=ssh_public_key, aws=not no_aws)
     if as_json:
         from dataclasses import asdict
@@ -80,7 +99,7 @@ def up(inventory: Path | None, ssh_public_key: Path | None, no_aws: bool, as_jso
         )
 
 
-@hosts.command(context_settings=_HELP)
+@hosts.command(context_settings=_HELP, epilog=examples("shopstream rehearse hosts down"))
 @_JSON
 def down(as_json: bool) -> None:
     """End and delete the machines, and show that nothing is left of them."""
@@ -88,7 +107,10 @@ def down(as_json: bool) -> None:
     say(json.dumps(remains.places, indent=2) if as_json else "nothing is left:\n" + "\n".join(remains.lines()))
 
 
-@hosts.command(context_settings=_HELP)
+@hosts.command(
+    context_settings=_HELP,
+    epilog=examples("shopstream rehearse hosts status", "shopstream rehearse hosts status --json"),
+)
 @_JSON
 def status(as_json: bool) -> int:
     """How the machines are. Exit code 1 if one is not up, or there are none."""
@@ -113,7 +135,14 @@ def status(as_json: bool) -> int:
     return 0 if well else 1
 
 
-@hosts.command("exec", context_settings=_ANY_ARGUMENTS)
+@hosts.command(
+    "exec",
+    context_settings=_ANY_ARGUMENTS,
+    epilog=examples(
+        "shopstream rehearse hosts exec kafka1 -- systemctl status kafka",
+        "shopstream rehearse hosts exec operator -- aws s3 ls",
+    ),
+)
 @click.argument("host")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def execute(host: str, command: tuple[str, ...]) -> int:
@@ -127,7 +156,13 @@ def execute(host: str, command: tuple[str, ...]) -> int:
     return _hosts().exec(host, command)
 
 
-@hosts.command(context_settings=_ANY_ARGUMENTS)
+@hosts.command(
+    context_settings=_ANY_ARGUMENTS,
+    epilog=examples(
+        "shopstream rehearse hosts play infra/ansible/site.yml",
+        "shopstream rehearse hosts play infra/ansible/site.yml --limit kafka1",
+    ),
+)
 @click.argument("playbook", type=_FILE)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def play(playbook: Path, arguments: tuple[str, ...]) -> int:
@@ -135,7 +170,10 @@ def play(playbook: Path, arguments: tuple[str, ...]) -> int:
     return _hosts().play(playbook, arguments)
 
 
-@hosts.command(context_settings=_HELP)
+@hosts.command(
+    context_settings=_HELP,
+    epilog=examples("shopstream rehearse hosts cut kafka2", "shopstream rehearse hosts cut --all"),
+)
 @click.argument("names", nargs=-1, metavar="HOST...")
 @click.option("--all", "everyone", is_flag=True, help="All machines at the same moment.")
 def cut(names: tuple[str, ...], everyone: bool) -> None:
@@ -143,7 +181,10 @@ def cut(names: tuple[str, ...], everyone: bool) -> None:
     _hosts().cut(*_which(names, everyone))
 
 
-@hosts.command(context_settings=_HELP)
+@hosts.command(
+    context_settings=_HELP,
+    epilog=examples("shopstream rehearse hosts start kafka2", "shopstream rehearse hosts start --all"),
+)
 @click.argument("names", nargs=-1, metavar="HOST...")
 @click.option("--all", "everyone", is_flag=True, help="All that are down.")
 def start(names: tuple[str, ...], everyone: bool) -> None:
@@ -151,14 +192,17 @@ def start(names: tuple[str, ...], everyone: bool) -> None:
     _hosts().start(*_which(names, everyone))
 
 
-@hosts.command(context_settings=_HELP)
+@hosts.command(context_settings=_HELP, epilog=examples("shopstream rehearse hosts freeze kafka3"))
 @click.argument("names", nargs=-1, required=True, metavar="HOST...")
 def freeze(names: tuple[str, ...]) -> None:
     """Let machines hang."""
     _hosts().freeze(*names)
 
 
-@hosts.command(context_settings=_HELP)
+@hosts.command(
+    context_settings=_HELP,
+    epilog=examples("shopstream rehearse hosts thaw kafka3", "shopstream rehearse hosts thaw --all"),
+)
 @click.argument("names", nargs=-1, metavar="HOST...")
 @click.option("--all", "everyone", is_flag=True, help="All machines.")
 def thaw(names: tuple[str, ...], everyone: bool) -> None:
@@ -166,21 +210,23 @@ def thaw(names: tuple[str, ...], everyone: bool) -> None:
     _hosts().thaw(*_which(names, everyone))
 
 
-@hosts.command(context_settings=_HELP)
+@hosts.command(context_settings=_HELP, epilog=examples("shopstream rehearse hosts unplug zookeeper1"))
 @click.argument("host")
 def unplug(host: str) -> None:
     """Pull a machine's network cable."""
     _hosts().unplug(host)
 
 
-@hosts.command(context_settings=_HELP)
+@hosts.command(context_settings=_HELP, epilog=examples("shopstream rehearse hosts plug zookeeper1"))
 @click.argument("host")
 def plug(host: str) -> None:
     """Plug it in again."""
     _hosts().plug(host)
 
 
-@hosts.command(context_settings=_HELP)
+@hosts.command(
+    context_settings=_HELP, epilog=examples("shopstream rehearse hosts partition kafka1 from zookeeper1 zookeeper2")
+)
 @click.argument("names", nargs=-1, required=True, metavar="HOST... from HOST...")
 def partition(names: tuple[str, ...]) -> None:
     """Let two sides not hear each other: `partition kafka1 from zookeeper1 zookeeper2`. `heal` ends it."""
@@ -190,7 +236,7 @@ def partition(names: tuple[str, ...]) -> None:
     _hosts().partition(names[:middle], names[middle + 1 :])
 
 
-@hosts.command(context_settings=_HELP)
+@hosts.command(context_settings=_HELP, epilog=examples("shopstream rehearse hosts heal"))
 def heal() -> None:
     """End all partitions."""
     _hosts().heal()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from shopstream import __version__
-from shopstream.cli.common import local_home, say
+from shopstream.cli.common import checkout, local_home, say
 from shopstream.errors import UsageError
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def carry_out(*, keep: bool, begin: str | None, only: str | None, as_json: bool)
     Returns:
         The exit code.
     """
+    source = checkout("`shopstream rehearse`")
     from shopstream.rehearsal.life import page, report
     from shopstream.rehearsal.life.rehearsal import Rehearsal
     from shopstream.rehearsal.life.world import World
@@ -40,7 +41,7 @@ def carry_out(*, keep: bool, begin: str | None, only: str | None, as_json: bool)
     if Path(sys.prefix) == Path(sys.base_prefix):
         raise UsageError("the rehearsal runs the scripts of a checkout in its own environment: call `make rehearse`")
     world = World(
-        source=_checkout(),
+        source=source,
         home=home,
         cache=Path(cache) if cache else home.absolute() / "cache" / "rehearsal",
         environ=os.environ,
@@ -80,9 +81,3 @@ def _told(result: Result, ended: bool) -> None:
 
 def _tell(text: str) -> None:
     click.echo(text, err=True)
-
-
-def _checkout() -> Path:
-    """The project's directory: where this package's source lies, or else the current one."""
-    source = Path(__file__).resolve().parents[3]
-    return source if (source / "infra" / "terraform").is_dir() else Path.cwd()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from shopstream.cli.common import local_home, report_console, say
+from shopstream.cli.common import TOPOLOGY, examples, local_home, report_console, say, topology_option
 from shopstream.errors import UsageError
 from shopstream.events import valid_run_id
 
@@ -32,7 +32,14 @@ _DEMO_RATE = 1_500.0  # orders a second: brisk, and no backlog hides how long an
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "shopstream run --orders 1000",
+        "shopstream run --orders 50000 --rate 2000 --workers 2",
+        "shopstream run --orders 2000 --on lambda --faults redeliver=1,fail=0.1",
+        "shopstream run --orders 500 --topology my/topology.yaml",
+    )
+)
 @click.option(
     "--orders", type=click.IntRange(1, 100_000_000), metavar="N", required=True, help="How many orders to send."
 )
@@ -85,7 +92,7 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print the verdict 
     metavar="PROPERTIES",
     help="A client properties file of another cluster, the services' files beside it [the local cluster].",
 )
-@click.option("--topology", "topology_file", type=click.Path(path_type=Path), metavar="FILE", help="[the shop's own]")
+@topology_option
 @_JSON
 def run(
     *,
@@ -133,7 +140,7 @@ def run(
     make_fleet = None
     if platform == "lambda":
         if topology_file and not zips:
-            raise UsageError("--topology needs --zips on lambda: the topology is in the zips")
+            raise UsageError(f"--topology (or {TOPOLOGY}) needs --zips on lambda: the topology is in the zips")
         from shopstream.cli.on_lambda import make_lambdas
 
         make_fleet = make_lambdas(zips, shop, faults, lambda text: click.echo(text, err=True))
@@ -151,7 +158,7 @@ def run(
     )
 
 
-@click.command()
+@click.command(epilog=examples("shopstream demo", "shopstream demo --orders 20000"))
 @click.option(
     "--orders",
     type=click.IntRange(1, 1_000_000),
@@ -160,7 +167,8 @@ def run(
     show_default=True,
     help="How many orders.",
 )
-def demo(orders: int) -> int:
+@topology_option
+def demo(orders: int, topology_file: Path | None) -> int:
     """Start everything, send some thousand orders, show the report, and say what to try next."""
     from shopstream.runs import Run
     from shopstream.topology import load
@@ -173,7 +181,7 @@ def demo(orders: int) -> int:
         start=now.replace(microsecond=0),
         shop_rate=_SHOP_RATE,
     )
-    code = _carry_out(wanted, load(), None, rate=_DEMO_RATE)
+    code = _carry_out(wanted, load(topology_file), None, rate=_DEMO_RATE, topology_file=topology_file)
     click.echo(_NEXT.format(shopstream=_own_name()))
     return code
 
@@ -216,7 +224,12 @@ def _carry_out(
     from shopstream.run import Plan, Runner
     from shopstream.run.fleet import make_workers
     from shopstream.run.watching import LiveWatcher, PlainWatcher
+    from shopstream.runtime.processor import check_cores, look_beside
 
+    if topology_file:
+        look_beside(topology_file)
+    if make_fleet is None:
+        check_cores(shop)
     news = Console(stderr=True)
     with _running(cluster, shop, news) as (properties, home):
         plan = Plan(wanted, properties, home, workers=workers, rate=rate, topology_file=topology_file)

@@ -9,29 +9,43 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
+from shopstream.cli.common import TOPOLOGY, examples
+
 if TYPE_CHECKING:
     from shopstream.topology import Operator, Topology
 
 _FILE = click.option(
     "--file",
+    "--topology",
     "path",
     type=click.Path(path_type=Path),
+    metavar="FILE",
+    envvar=TOPOLOGY,
+    show_envvar=True,
     help="The topology file; by default the one that comes with shopstream.",
 )
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-@click.group()
+@click.group(
+    epilog=examples("shopstream topology check", "shopstream topology show", "shopstream topology apply --check")
+)
 def topology() -> None:
     """Topics, services, users and ACLs, as topology.yaml has them."""
 
 
-@topology.command()
+@topology.command(epilog=examples("shopstream topology show", "shopstream topology show --yaml > topology.yaml"))
 @_FILE
+@click.option("--yaml", "as_yaml", is_flag=True, help="Print the file as it is, for example to begin your own with.")
 @_JSON
-def show(path: Path | None, as_json: bool) -> None:
+def show(path: Path | None, as_yaml: bool, as_json: bool) -> None:
     """Who reads and writes what."""
     loaded = _load(path)
+    if as_yaml:
+        from shopstream.topology import default_path
+
+        click.echo((path or default_path()).read_text(encoding="utf-8"), nl=False)
+        return
     if as_json:
         click.echo(json.dumps(msgspec.to_builtins(_as_data(loaded)), indent=2))
         return
@@ -43,7 +57,8 @@ def show(path: Path | None, as_json: bool) -> None:
     )
     for topic in loaded.topics.values():
         keeps = "latest" if topic.config["cleanup.policy"] == "compact" else _days(topic.config["retention.ms"])
-        topics.add_row(topic.name, str(topic.partitions), keeps, ", ".join(topic.events) or f"[dim]{topic.about}[/dim]")
+        events = ", ".join((*topic.events, *topic.own_events)) or f"[dim]{topic.about}[/dim]"
+        topics.add_row(topic.name, str(topic.partitions), keeps, events)
     services = Table("service", "reads", "writes", title="Services", title_justify="left", box=None, pad_edge=False)
     for service in loaded.services.values():
         services.add_row(service.name, "\n".join(service.reads), "\n".join(service.writes))
@@ -56,7 +71,7 @@ def show(path: Path | None, as_json: bool) -> None:
         console.print()
 
 
-@topology.command()
+@topology.command(epilog=examples("shopstream topology acls", "shopstream topology acls --json"))
 @_FILE
 @_JSON
 def acls(path: Path | None, as_json: bool) -> None:
@@ -74,7 +89,7 @@ def acls(path: Path | None, as_json: bool) -> None:
         click.echo(f"{user} is a superuser and needs none.")
 
 
-@topology.command()
+@topology.command(epilog=examples("shopstream topology check", "shopstream topology check --file my/topology.yaml"))
 @_FILE
 def check(path: Path | None) -> None:
     """Is it sound? Exit 2 and one line for each problem if it is not."""
@@ -88,7 +103,13 @@ def check(path: Path | None) -> None:
     click.echo("sound: " + ", ".join(f"{len(things)} {name}" for things, name in counts))
 
 
-@topology.command()
+@topology.command(
+    epilog=examples(
+        "shopstream topology apply",
+        "shopstream topology apply --cluster clients/admin.properties --check",
+        "shopstream topology apply --cluster clients/admin.properties --passwords passwords.json --prune",
+    )
+)
 @_FILE
 @click.option("--cluster", type=click.Path(path_type=Path), metavar="PROPERTIES", help="Client properties of the cluster; the administrator's own file is taken from beside it. Default: the local cluster.")  # fmt: skip  # noqa: E501
 @click.option("--passwords", metavar="FILE|-", help='The users\' passwords as JSON, {"user": "password"}; `-` reads them from standard input. Default: those in the users\' own files, beside the administrator\'s.')  # fmt: skip  # noqa: E501
@@ -134,6 +155,7 @@ def _as_data(loaded: Topology) -> dict[str, Any]:
             "replication": topic.replication,
             "config": dict(topic.config),
             "events": topic.events,
+            "own_events": topic.own_events,
         }
         for topic in loaded.topics.values()
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Union
 
 import msgspec
@@ -11,7 +12,7 @@ from shopstream.events.identity import event_id
 from shopstream.events.model import EVENT_TYPES, SCHEMA_VERSION, Event
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 # A basket of 50 lines is about 10 kB, and 150 kB at the very most. Whatever is larger is not an event of this shop, and
 # is not parsed.
@@ -28,11 +29,13 @@ class EventReader:
 
     Args:
         event_types: The types that may stand on the topic. Any other is a bad record.
+        own: Types that a service has declared for itself, by name; those of the shop are known.
     """
 
-    def __init__(self, event_types: Iterable[str]) -> None:
+    def __init__(self, event_types: Iterable[str], own: Mapping[str, type[Event]] = MappingProxyType({})) -> None:
         self._types = tuple(event_types)
-        kinds = tuple(EVENT_TYPES[name] for name in self._types)
+        self._known = {**EVENT_TYPES, **own}
+        kinds = tuple(self._known[name] for name in self._types)
         decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Union[kinds])  # noqa: UP007 - a union of many
         self._decode = decoder.decode
 
@@ -71,8 +74,8 @@ class EventReader:
         event_type = found.get("event_type")
         if event_type is None:
             return BadRecord("missing_field", "event_type is missing")
-        if not isinstance(event_type, str) or event_type not in EVENT_TYPES:
-            return BadRecord("unknown_event_type", f"known are {', '.join(EVENT_TYPES)}")
+        if not isinstance(event_type, str) or event_type not in self._known:
+            return BadRecord("unknown_event_type", f"known are {', '.join(self._known)}")
         if event_type not in self._types:
             return BadRecord("wrong_topic", f"{event_type} does not stand on this topic: {', '.join(self._types)} do")
         version = found.get("schema_version", SCHEMA_VERSION)

@@ -78,6 +78,11 @@ class Event(Struct, frozen=True, kw_only=True, gc=False, tag_field="event_type",
     order_id: OrderId
     occurred_at: Annotated[datetime, Meta(tz=True)]
 
+    def __init_subclass__(cls) -> None:
+        """Give each type its name: those of the shop, and those that a service declares in its own module."""
+        super().__init_subclass__()
+        cls.event_type = _snake_case(cls.__name__)
+
 
 class OrderPlaced(Event, frozen=True, kw_only=True, gc=False):
     """A customer placed an order. `total` is the sum of quantity x unit price over all lines."""
@@ -180,7 +185,7 @@ class CustomerNotified(Event, frozen=True, kw_only=True, gc=False):
 
 
 EVENT_TYPES: dict[str, type[Event]] = {
-    str(kind.__struct_config__.tag): kind
+    kind.event_type: kind
     for kind in (
         OrderPlaced,
         PaymentApproved,
@@ -194,8 +199,6 @@ EVENT_TYPES: dict[str, type[Event]] = {
         CustomerNotified,
     )
 }
-for _tag, _kind in EVENT_TYPES.items():
-    _kind.event_type = _tag
 
 E = TypeVar("E", bound=Event)
 

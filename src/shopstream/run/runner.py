@@ -14,6 +14,7 @@ from shopstream.audit import Auditor, configured_rates
 from shopstream.audit.source import KafkaSource
 from shopstream.errors import ClusterError, UsageError
 from shopstream.run.fleet import make_workers
+from shopstream.run.onlookers import Onlookers
 from shopstream.runtime.generator import check_run, read_runs
 from shopstream.runtime.kafka_log import KafkaLog
 from shopstream.runtime.ledger import read_ledger
@@ -34,6 +35,7 @@ _TICK = 0.05  # seconds between two looks at the processes
 # Nothing has been reported for so long: the last batches are probably through, and a look at the topics is worth it.
 _QUIET = 0.4  # seconds; the processes report every 0.25 s
 _LOOK_EVERY = 5.0  # seconds
+_LOOK_AT_ONLOOKERS = 0.25  # seconds
 # Longer than everything that mends itself: a time-out, a rebalance, a watchdog that ends a process and what follows.
 STALLED = WATCHDOG + 45.0  # seconds without any change
 _FOR_EVER = 1e9  # seconds
@@ -104,6 +106,7 @@ class Runner:
             topology, expected_rates=configured_rates(topology), run_id=plan.run.run_id, guarantee=plan.run.guarantee
         )
         self._pids = plan.home / "run.json"
+        self._noted: dict[str, int] = {}
 
     def run(self) -> Result:
         """Run, wait, judge. All processes have ended afterwards, whatever happens.
@@ -127,6 +130,8 @@ class Runner:
                 self._note(fleet.pids)
                 self._watcher.phase(f"run {self._plan.run.run_id}: {self._plan.run.orders:,} orders")
                 ended = self._wait(fleet, source)
+                if self._topology.onlookers:
+                    self._wait_for_onlookers(fleet)
             finally:
                 with uninterrupted():
                     fleet.stop()
@@ -179,13 +184,10 @@ class Runner:
         Returns:
             The monotonic time of the last change.
         """
-        last_counts, pids = None, fleet.pids
+        last_counts = None
         changed = looked = time.monotonic()
         while True:
-            fleet.check()
-            if fleet.pids != pids:
-                pids = fleet.pids
-                self._note(pids)
+            self._look_after(fleet)
             counts = fleet.counts()
             now = time.monotonic()
             if counts != last_counts:
@@ -202,8 +204,34 @@ class Runner:
                 return changed
             time.sleep(_TICK)
 
+    def _wait_for_onlookers(self, fleet: Fleet) -> None:
+        """Wait until the services that no outcome waits for have read the run's records, too."""
+        last: dict[str, int] = {}
+        changed = time.monotonic()
+        with Onlookers(self._reader, self._topology, self._plan.run.platform) as onlookers:
+            while behind := onlookers.behind(self._auditor.read_up_to):
+                self._look_after(fleet)
+                self._watcher.counts(fleet.counts())
+                now = time.monotonic()
+                if behind.keys() != last.keys():
+                    self._watcher.phase(f"waiting for {', '.join(behind)}")
+                if behind != last:
+                    last, changed = behind, now
+                if now - changed > STALLED:
+                    names = ", ".join(f"{name} ({left:,} offsets to go)" for name, left in behind.items())
+                    self._watcher.event(f"no longer waiting for {names}: see {self._plan.logs}")
+                    return
+                time.sleep(_LOOK_AT_ONLOOKERS)
+
+    def _look_after(self, fleet: Fleet) -> None:
+        """Let the fleet mend what can be mended, and note who is at work then."""
+        fleet.check()
+        if fleet.pids != self._noted:
+            self._note(fleet.pids)
+
     def _note(self, pids: dict[str, int]) -> None:
         """Leave the process ids where somebody who wants to kill one finds them."""
+        self._noted = pids
         self._pids.write_text(
             json.dumps({"run_id": self._plan.run.run_id, "pids": pids}, indent=2) + "\n", encoding="utf-8"
         )

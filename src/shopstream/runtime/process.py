@@ -31,7 +31,7 @@ from shopstream.runtime.kafka_input import KafkaInput
 from shopstream.runtime.kafka_log import KafkaLog
 from shopstream.runtime.kafka_output import output_for
 from shopstream.runtime.ledger import Ledger
-from shopstream.runtime.processor import core_of, processor_for
+from shopstream.runtime.processor import core_of, look_beside, processor_for
 from shopstream.runtime.worker import Worker
 
 if TYPE_CHECKING:
@@ -57,7 +57,8 @@ class Task(Struct, frozen=True, kw_only=True):
         service: Its name in the topology.
         instance: Which instance of it (0, 1, …).
         cluster: A client properties file; the service's own lies beside it.
-        topology: The topology file; None for the one that comes with shopstream.
+        topology: The topology file, with the code of its services beside it; None for the one that comes with
+            shopstream.
         guarantee: What its output promises.
         seed: The run's seed.
         run: For the source of events: what to bring.
@@ -111,6 +112,8 @@ def carry_out(task: Task, stopping: Callable[[], bool], alive: Callable[[], None
         ShopstreamError: It cannot go on.
     """
     shop = topology.load(Path(task.topology) if task.topology else None)
+    if task.topology:
+        look_beside(Path(task.topology))
     service = shop.services[task.service]
     log.info("%s %d, %s", service.name, task.instance, task.guarantee)
     client = settings.for_user(Path(task.cluster), service.name)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import inspect
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import services
 from shopstream.deadletter import headers_for
-from shopstream.errors import BadRecord
-from shopstream.events import EventReader, encode
+from shopstream.errors import BadRecord, UsageError
+from shopstream.events import Event, EventReader, encode
 from shopstream.runtime.transport import Batch, DeadLetter, Partition, StateChange
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
 
-    from shopstream.events import Event
     from shopstream.records import Record
     from shopstream.topology import Service, Topology
 
@@ -22,9 +25,72 @@ if TYPE_CHECKING:
     Join = Callable[[Event | None, Event], tuple[Event | None, tuple[Event, ...]]]
 
 
+def look_beside(topology: Path) -> None:
+    """Let services be found beside a topology file first (`services/<name>/<name>.py`), then among shopstream's own."""
+    folder = str(topology.absolute().parent / "services")
+    if folder not in services.__path__:
+        services.__path__.insert(0, folder)
+
+
 def core_of(service: Service) -> Any:
-    """The module with a service's core: `services/<name>/<name>.py`."""
-    return importlib.import_module(f"services.{service.name}.{service.name}")
+    """The module with a service's core: `services/<name>/<name>.py`.
+
+    Raises:
+        UsageError: There is none.
+    """
+    name = _module_of(service)
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name not in {name, name.rpartition(".")[0]}:  # it is there, and what it imports is not
+            raise
+        raise _without_code(service) from error
+
+
+def check_cores(topology: Topology) -> None:
+    """Make sure that every service has code, without importing it.
+
+    Raises:
+        UsageError: One has none.
+    """
+    for service in topology.services.values():
+        try:
+            found = importlib.util.find_spec(_module_of(service))
+        except ModuleNotFoundError:  # not even its folder
+            found = None
+        if found is None:
+            raise _without_code(service)
+
+
+def _module_of(service: Service) -> str:
+    return f"services.{service.name}.{service.name}"
+
+
+def _without_code(service: Service) -> UsageError:
+    folders = " or ".join(dict.fromkeys(services.__path__))
+    return UsageError(
+        f"service {service.name!r} of the topology has no code: write {service.name}/{service.name}.py in {folders}"
+    )
+
+
+def own_events_of(topology: Topology, service: Service) -> dict[str, type[Event]]:
+    """The event types that a service declares for the topics of its own, by name.
+
+    Raises:
+        UsageError: Its module lacks one that the topology names.
+    """
+    wanted = [event for topic in service.produces for event in topology.topics[topic].own_events]
+    if not wanted:
+        return {}
+    core = core_of(service)
+    kinds = (kind for kind in vars(core).values() if isinstance(kind, type) and issubclass(kind, Event))
+    declared = {kind.event_type: kind for kind in kinds if kind.__module__ == core.__name__}
+    if missing := [event for event in wanted if event not in declared]:
+        raise UsageError(
+            f"{core.__name__} declares no event {' and no event '.join(map(repr, missing))}, which the topology names "
+            f"under own_events: write a class for it, a subclass of Event (there are: {', '.join(declared) or 'none'})"
+        )
+    return {event: declared[event] for event in wanted}
 
 
 def options_of(service: Service, seed: int | None) -> dict[str, Any]:
@@ -36,11 +102,36 @@ def options_of(service: Service, seed: int | None) -> dict[str, Any]:
 
 
 def processor_for(topology: Topology, service: Service, *, seed: int | None = None) -> Processor:
-    """The processor that runs a service's core: `join` if the topology gives it state, `react` otherwise."""
+    """The processor that runs a service's core: `join` if the topology gives it state, `react` otherwise.
+
+    Raises:
+        UsageError: The service has no code, or not the one that the topology asks for.
+    """
     core, options = core_of(service), options_of(service, seed)
+    own_events_of(topology, service)
     if service.state:
-        return JoinProcessor(topology, service, partial(core.join, **options))
-    return ReactProcessor(topology, service, partial(core.react, **options))
+        return JoinProcessor(topology, service, partial(_function(core, "join", 2, options), **options))
+    return ReactProcessor(topology, service, partial(_function(core, "react", 1, options), **options))
+
+
+def _function(core: Any, name: str, arguments: int, options: Mapping[str, Any]) -> Any:
+    """A core's function, which takes so many arguments and these options.
+
+    Raises:
+        UsageError: It is missing, or does not.
+    """
+    function = getattr(core, name, None)
+    if function is None:
+        needed = "has state in the topology" if name == "join" else "answers to records"
+        raise UsageError(f"{core.__name__} has no function {name!r}, which a service needs that {needed}: write it")
+    try:
+        inspect.signature(function).bind(*[None] * arguments, **options)
+    except TypeError as error:
+        given = ", ".join(options) or "none"
+        raise UsageError(
+            f"{core.__name__}.{name} cannot be called with what the topology gives it (options: {given}): {error}"
+        ) from error
+    return function
 
 
 class _Readers(dict[str, "Callable[[bytes | None, bytes | None], Event]"]):
@@ -48,6 +139,22 @@ class _Readers(dict[str, "Callable[[bytes | None, bytes | None], Event]"]):
 
     def __missing__(self, topic: str) -> Callable[[bytes | None, bytes | None], Event]:
         raise BadRecord("unknown_topic", f"this service reads {', '.join(self)}")
+
+
+class _Routes(dict[str, str]):
+    """The topics by event type. Asked for another type, it says what to do."""
+
+    def __init__(self, topology: Topology, service: Service) -> None:
+        topics = (topology.topics[name] for name in service.produces)
+        super().__init__({event: topic.name for topic in topics for event in (*topic.events, *topic.own_events)})
+        self._service = service
+
+    def __missing__(self, event_type: str) -> str:
+        name, topics = self._service.name, ", ".join(self._service.produces) or "none"
+        raise UsageError(
+            f"service {name!r} answers with {event_type!r}, which stands on no topic that it produces ({topics}): name "
+            "the event under such a topic, and the topic in the service's produces"
+        )
 
 
 class Processor:
@@ -59,7 +166,7 @@ class Processor:
     def __init__(self, topology: Topology, service: Service) -> None:
         self.service = service
         self._readers = _Readers({topic: EventReader(topology.topics[topic].events).read for topic in service.consumes})
-        self._topic_of = topology.topic_of
+        self._topic_of = _Routes(topology, service)
 
     def process(self, records: Iterable[Record]) -> Batch:
         """Decide about records, in their order."""

@@ -139,7 +139,8 @@ class _Child:
         with self._log.open("ab") as log:
             # A session of its own: Ctrl-C on the terminal reaches the supervisor, which ends the children in order.
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "shopstream.runtime.process"],
+                # -P: no folder of whoever calls may be taken for one of our packages, only because it is named so.
+                [sys.executable, "-P", "-m", "shopstream.runtime.process"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

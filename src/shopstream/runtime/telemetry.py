@@ -21,6 +21,7 @@ import msgspec
 from shopstream import deadletter
 from shopstream.errors import ShopstreamError
 from shopstream.events import EventReader, split_order_id
+from shopstream.runtime.processor import own_events_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -99,7 +100,8 @@ class Telemetry:
         self.write = _print if write is None else write
         self._environ = environ
         self._cold = True
-        self._readers = {topic: EventReader(topology.topics[topic].events) for topic in service.produces}
+        own, topics = own_events_of(topology, service), [topology.topics[name] for name in service.produces]
+        self._readers = {topic.name: EventReader((*topic.events, *topic.own_events), own) for topic in topics}
 
     def begin(self, context: Any) -> Invocation:
         """An invocation begins. `context` is Lambda's; None where the function is called by hand."""

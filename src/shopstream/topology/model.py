@@ -44,7 +44,8 @@ class Topic:
         partitions: How many.
         replication: Copies of each partition; a smaller cluster uses as many as it has brokers.
         config: Kafka's topic configuration, by Kafka's names (`retention.ms`, `cleanup.policy`, …).
-        events: The event types that may stand on it. Empty for state and dead letters.
+        events: The shop's event types that may stand on it. Empty for state and dead letters.
+        own_events: Those that the one service which writes them declares in its own module; no other one reads them.
         sink: Whether it is read outside the shop only.
     """
 
@@ -54,6 +55,7 @@ class Topic:
     replication: int
     config: Mapping[str, str]
     events: tuple[str, ...] = ()
+    own_events: tuple[str, ...] = ()
     sink: bool = False
 
 
@@ -231,10 +233,17 @@ class Topology:
         """The services that answer to records."""
         return tuple(service for service in self.services.values() if service.consumes)
 
+    @property
+    def onlookers(self) -> tuple[Service, ...]:
+        """The processors that write none of the shop's events: no outcome waits for them, and no verdict shows them."""
+        return tuple(
+            service for service in self.processors if not any(self.topics[topic].events for topic in service.produces)
+        )
+
     @cached_property
     def topic_of(self) -> Mapping[str, str]:
         """The topic that each event type belongs on."""
-        return {event: topic.name for topic in self.topics.values() for event in topic.events}
+        return {event: topic.name for topic in self.topics.values() for event in (*topic.events, *topic.own_events)}
 
     def acls(self) -> tuple[Acl, ...]:
         """Every ACL that the cluster shall have, users in the order of the file."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # Kafka refuses anything else (org.apache.kafka.common.internals.Topic).
 _LEGAL_NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}")
+_EVENT_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 _DURATION = re.compile(r"(\d+)(m|h|d)")
 _MILLISECONDS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
 # Kafka's defaults (segments of 1 GiB, tombstones for a day) are made for large tables. A changelog is read whole when
@@ -125,7 +126,7 @@ def _defaults(block: Block) -> dict[str, Any]:
 
 
 def _topic(name: str, block: Block, defaults: dict[str, Any]) -> Topic:
-    block.only(*_DEFAULTS, "about", "events", "sink", "compacted")
+    block.only(*_DEFAULTS, "about", "events", "own_events", "sink", "compacted")
 
     def number(key: str) -> int:
         own = block.integer(key)
@@ -157,6 +158,7 @@ def _topic(name: str, block: Block, defaults: dict[str, Any]) -> Topic:
         replication=replication,
         config=MappingProxyType(dict(sorted(config.items()))),
         events=block.names("events"),
+        own_events=block.names("own_events"),
         sink=block.flag("sink"),
     )
 
@@ -311,24 +313,60 @@ def _check_flow(topology: Topology, topics: dict[str, Block]) -> None:
                 f"nobody reads topic {topic.name!r}",
                 "let a service consume it, or say `sink: true`, or remove it",
             )
-        if topic.name in producers and not topic.events:
+        if topic.name in producers and not topic.events and not topic.own_events:
             block.problem(None, f"topic {topic.name!r} declares no events", "list the event types that stand on it")
         if topic.events and topic.name not in producers:
             block.problem("events", f"no service produces the events of {topic.name!r}", "remove them")
+        if topic.own_events:
+            _check_own_events(topology, topic, block)
     owners: dict[str, str] = {}
     for topic in topology.topics.values():
-        for event in topic.events:
-            if event not in EVENT_TYPES:
-                topics[topic.name].problem(
-                    "events", f"unknown event {event!r}", f"use one of: {', '.join(EVENT_TYPES)}"
-                )
-            if event in owners:
-                topics[topic.name].problem(
-                    "events",
-                    f"event {event!r} is on {owners[event]!r} already",
-                    "an event belongs on one topic",
-                )
-            owners[event] = topic.name
+        for key, events in (("events", topic.events), ("own_events", topic.own_events)):
+            for event in events:
+                _check_event(event, key, topics[topic.name])
+                if event in owners:
+                    topics[topic.name].problem(
+                        key,
+                        f"event {event!r} is on {owners[event]!r} already",
+                        "an event belongs on one topic",
+                    )
+                owners[event] = topic.name
+
+
+def _check_event(event: str, key: str, block: Block) -> None:
+    if key == "events" and event not in EVENT_TYPES:
+        block.problem(
+            key,
+            f"unknown event {event!r}",
+            f"use one of: {', '.join(EVENT_TYPES)}; or name it under own_events, and declare it in its service",
+        )
+    if key == "own_events" and event in EVENT_TYPES:
+        block.problem(key, f"{event!r} is an event of the shop", "name it under events")
+    if key == "own_events" and not _EVENT_NAME.fullmatch(event):
+        block.problem(
+            key, f"{event!r} names no event", "write it like order_suspected, for a class named OrderSuspected"
+        )
+
+
+def _check_own_events(topology: Topology, topic: Topic, block: Block) -> None:
+    """An event that another service reads is part of the contract between them, and has no place in a module of one."""
+    writers = [service.name for service in topology.services.values() if topic.name in service.produces]
+    readers = [service.name for service in topology.services.values() if topic.name in service.consumes]
+    if topic.events:
+        block.problem(
+            "own_events", f"topic {topic.name!r} has events of the shop, too", "give the own ones a topic of their own"
+        )
+    if len(writers) != 1:
+        found = f"{' and '.join(writers)} produce" if writers else "no service produces"
+        block.problem(
+            "own_events", f"{found} the own events of {topic.name!r}", "name the topic in one service's produces"
+        )
+    if readers:
+        block.problem(
+            "own_events",
+            f"{readers[0]!r} consumes {topic.name!r}, whose events only their own service knows",
+            "declare what services tell each other in shopstream.events, and name it under events",
+        )
 
 
 def _check_joins(topology: Topology, services: dict[str, Block]) -> None:
