@@ -98,6 +98,17 @@ def test_a_failure_is_told_in_a_line_and_ends_it(project):
     assert len(calls(project)) == 1
 
 
+def test_of_failures_that_were_rescued_the_task_that_tells_why_is_shown(project):
+    said = (
+        "TASK [Wait] ***\n[ERROR]: Task failed: Unknown error.\nfatal: [kafka1]: FAILED! => \n\n"
+        "TASK [Read what it says] ***\nok: [kafka1]\n\n"
+        "TASK [Say why] ***\n[ERROR]: Task failed: a wrong certificate\nfatal: [kafka1]: FAILED! => \n"
+    )
+    behave(project, f"print({said!r}); sys.exit(2)")
+    with pytest.raises(DeploymentError, match="failed: Task failed: a wrong certificate"):
+        ansible(project).configure(OUTPUTS)
+
+
 def test_what_takes_too_long_is_ended_with_all_that_it_started(project):
     behave(
         project,

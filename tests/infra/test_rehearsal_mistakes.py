@@ -169,8 +169,8 @@ def test_a_wrong_name_in_a_certificate(kept):
 def test_a_listener_that_advertises_the_wrong_name(kept):
     with kept.planted(
         "infra/ansible/roles/kafka/templates/server.properties.j2",
-        instead_of="{{ name }}://{{ private_ip }}:{{ port }}{{ '' if loop.last else ',' }}{% endfor %}\nlistener",
-        there_is="{{ name }}://localhost:{{ port }}{{ '' if loop.last else ',' }}{% endfor %}\nlistener",
+        instead_of="advertised.listeners={% for name, port in kafka_listeners.items() %}{{ name }}://{{ private_ip }}",
+        there_is="advertised.listeners={% for name, port in kafka_listeners.items() %}{{ name }}://localhost",
     ):
         kept.fails("configure", "advertise")
 

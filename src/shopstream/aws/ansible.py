@@ -32,7 +32,8 @@ STOP_S = 60.0
 
 _POLL_S = 0.1
 _FAILED = re.compile(r"^(?:fatal: |failed: |ERROR! |\[ERROR\]: )(.+)$", re.MULTILINE)
-_SHOWN = 300  # characters of a failure; the log has the rest
+_TASK = re.compile(r"^(?:TASK|RUNNING HANDLER) \[", re.MULTILINE)
+_SHOWN = 500  # characters of a failure; the log has the rest
 
 
 @dataclass(frozen=True)
@@ -187,7 +188,9 @@ class Ansible:
         return child.returncode
 
     def _failure(self, playbook: str, code: int, text: str) -> DeploymentError:
-        failures = list(dict.fromkeys(_FAILED.findall(text)))
+        # What failed before the last task that did was rescued, and that task tells why.
+        by_task = [_FAILED.findall(part) for part in _TASK.split(text)]
+        failures = list(dict.fromkeys(next((found for found in reversed(by_task) if found), [])))
         what = failures[0][:_SHOWN] if failures else f"exit code {code}"
         more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
         return DeploymentError(
