@@ -157,6 +157,10 @@ def test_another_partition_count_is_refused_for_data_and_made_for_an_empty_topic
     with_topology(cluster, changed(empty, "empty", partitions=2)).up()
     assert partitions("empty") == 2
     assert set(with_topology(cluster, changed(empty, "empty", partitions=3)).up().converged.plan.reshape) == {"empty"}
+    # It is deleted and made anew: a broker may tell of neither for a moment.
+    deadline = time.monotonic() + 30
+    while "empty" not in Admin(admin_config(cluster)).read()[0].topics and time.monotonic() < deadline:
+        time.sleep(0.1)
     assert partitions("empty") == 3
 
 
