@@ -138,6 +138,9 @@ skipping: [kafka1]
 
 TASK [kafka : Take effect] ****
 
+TASK [kafka : Work] ****
+ok: [kafka1]
+
 TASK [Add a repository] ****
 included: repository for kafka1
 """
@@ -167,6 +170,7 @@ def test_tasks_are_counted_and_those_that_did_not_run_have_their_reason(tmp_path
         "- {name: Set up a machine, ansible.builtin.include_tasks: machine.yml, when: not is_container}\n"
         "- {name: Take effect, ansible.builtin.meta: flush_handlers}\n"
         "- {name: Add a repository, ansible.builtin.include_role: {name: repository}}\n"
+        "- {name: Try, block: [{name: Work, command: 'true'}], rescue: [{name: Say why, command: 'true'}]}\n"
     )
     (tmp_path / "roles/kafka/tasks/machine.yml").write_text("- {name: Make swap, command: 'true'}\n")
     (tmp_path / "roles/kafka/handlers/main.yml").write_text("- {name: Restart, command: 'true'}\n")
@@ -175,8 +179,9 @@ def test_tasks_are_counted_and_those_that_did_not_run_have_their_reason(tmp_path
     found = counting.tasks(tmp_path, tmp_path / "logs")
     assert found.run == (
         *("site.yml: Look", "kafka: Install", "kafka: Set up a machine", "kafka: Take effect"),
-        "kafka: Add a repository",
+        *("kafka: Add a repository", "kafka: Work"),
     )
+    assert found.reasons["kafka: Say why"] == "a rescue, and nothing failed"
     assert found.reasons["kafka: Make swap"] == "its file is included only where: not is_container"
     assert found.reasons["site.yml: Swap"] == "its condition was false on every host: one and not is_container"
     assert found.reasons["kafka: Restart"] == "a handler that nothing notified"

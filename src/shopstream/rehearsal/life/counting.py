@@ -142,7 +142,7 @@ class _Task:
         file: The file's stem.
         name: Its name.
         condition: Its own and those of the blocks around it.
-        kind: "task", "include", "handler", or "meta", whose outcome the log never tells.
+        kind: "task", "include", "handler", "rescue", or "meta", whose outcome the log never tells.
         leads_to: The role and the file's stem that it includes.
     """
 
@@ -172,6 +172,8 @@ def _reason(task: _Task, skipped: bool, mine: set[tuple[str, str]], inclusions: 
     """
     if task.place in OTHERS:
         return OTHERS[task.place]
+    if task.kind == "rescue":
+        return "a rescue, and nothing failed"
     if task.kind == "handler":
         return "a handler that nothing notified"
     if skipped:
@@ -238,7 +240,7 @@ def _tasks(place: str, file: str, listed: Iterable[Any], outer: str, kind: str) 
         )
         if any(key in task for key in _BLOCKS):
             for key in _BLOCKS:
-                yield from _tasks(place, file, task.get(key) or (), condition, kind)
+                yield from _tasks(place, file, task.get(key) or (), condition, "rescue" if key == "rescue" else kind)
         elif "name" in task and not any(key.endswith(("import_role", "import_tasks")) for key in task):
             leads_to = _leads_to(place, task)
             kind_of = "include" if leads_to and kind == "task" else "meta" if "ansible.builtin.meta" in task else kind

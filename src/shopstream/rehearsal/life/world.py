@@ -192,8 +192,10 @@ class World:
         errors = [line for line in said if line.startswith("error: ")]
         different = []
         with contextlib.suppress(ValueError, KeyError, TypeError):
-            wrong = [each for each in json.loads(printed)["checks"] if not each["ok"]]
-            different = [f"{each['what']}: {each['found']}, expected: {each['wanted']}" for each in wrong]
+            found = json.loads(printed)
+            different = [f"still there: {each}" for each in found.get("left") or ()]
+            wrong = [each for each in found.get("checks") or () if not each["ok"]]
+            different += [f"{each['what']}: {each['found']}, expected: {each['wanted']}" for each in wrong]
         return "\n".join(errors + different[:_LAST_WORDS] or said[-_LAST_WORDS:])
 
     def _terraform(self) -> dict[str, str]:
