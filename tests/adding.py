@@ -1,7 +1,6 @@
 """docs/adding-a-service.md carried out: the page's own code blocks, put where the page says."""
 
 import re
-import shutil
 from pathlib import Path
 
 from tests import docs_commands
@@ -57,16 +56,3 @@ def _with_entry(text, key, block):
     before, rest = re.split(rf"(?<=^{key}:\n)", text, maxsplit=1, flags=re.MULTILINE)
     rest = re.sub(rf"\A  {name}:\n(?:    .*\n)+", "", rest)
     return before + entry + rest
-
-
-def copy_of_the_checkout(folder):
-    """What services are made of, run by and built from. The wheels that are there already come along."""
-    for name in ("services", "src", "scripts"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("topology.yaml", "requirements-lambda.txt"):
-        shutil.copyfile(ROOT / name, folder / name)
-    wheels = ROOT / "build" / "wheels"
-    wheels.mkdir(parents=True, exist_ok=True)
-    (folder / "build").mkdir()
-    (folder / "build" / "wheels").symlink_to(wheels)
-    return folder

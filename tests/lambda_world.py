@@ -3,7 +3,6 @@
 import functools
 import os
 import textwrap
-import time
 import zipfile
 from pathlib import Path
 
@@ -25,15 +24,6 @@ def zipped(path, **modules):
         for name, source in modules.items():
             archive.writestr(f"{name}.py", textwrap.dedent(source))
     return path
-
-
-def until(condition, what, seconds=30.0):
-    """Wait until a condition holds; its value comes back."""
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.005)
-    return value
 
 
 def gone(pid):

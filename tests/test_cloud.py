@@ -17,7 +17,7 @@ from shopstream.rehearsal.cloud.control import Control, ask
 from shopstream.rehearsal.cloud.log_groups import LogSender
 from shopstream.rehearsal.cloud.programs import CodeStore, sha256_of
 from shopstream.rehearsal.cloud.scheduler import Asynchronous
-from tests.lambda_world import until
+from tests.waiting import until
 
 RULE = "arn:aws:events:us-east-1:123456789012:rule/clock"
 PREFIX = "arn:aws:lambda:us-east-1:123456789012:function"

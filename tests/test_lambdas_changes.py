@@ -8,7 +8,8 @@ import pytest
 from shopstream.errors import UsageError
 from shopstream.lambdas.host import LambdaHost
 from shopstream.lambdas.model import FunctionConfig
-from tests.lambda_world import gone, runtime, until, zipped
+from tests.lambda_world import gone, runtime, zipped
+from tests.waiting import until
 
 pytestmark = pytest.mark.infra
 

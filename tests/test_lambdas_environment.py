@@ -16,7 +16,8 @@ from shopstream.lambdas import function as functions
 from shopstream.lambdas.function import Function
 from shopstream.lambdas.model import FunctionConfig
 from shopstream.lambdas.spawner import Spawner
-from tests.lambda_world import ROOT, gone, runtime, until, zipped
+from tests.lambda_world import ROOT, gone, runtime, zipped
+from tests.waiting import until
 
 pytestmark = pytest.mark.infra
 

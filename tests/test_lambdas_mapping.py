@@ -13,6 +13,7 @@ from shopstream.lambdas.model import Faults, MappingConfig, Provisioned
 from shopstream.lambdas.payload import Partition, Record
 from shopstream.lambdas.results import Invocation
 from shopstream.lambdas.source import SourceProblem, gather
+from tests.waiting import until
 
 
 class Log:
@@ -115,13 +116,6 @@ class Pretended:
         return [place for batch in self.got for place in batch]
 
 
-def until(condition, seconds=20.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.002)
-
-
 @contextlib.contextmanager
 def running(log, function, *, faults=None, **changes):
     fields = {"uuid": "u", "function": "f", "topic": "t", "bootstrap_servers": ("b:1",), "window": 0.01, **changes}
@@ -217,7 +211,11 @@ def test_a_restart_drops_the_batch_and_delivers_it_again():
 def test_a_long_invocation_keeps_its_place_in_the_group():
     log, function = Log(1), Pretended()
     log.append(0)
-    function.answer = lambda _: until(lambda: log.members[0].alive >= 2)
+
+    def linger(_):
+        until(lambda: log.members[0].alive >= 2)
+
+    function.answer = linger
     with running(log, function):
         until(lambda: log.committed == {Partition("t", 0): 1})
 

@@ -6,7 +6,6 @@ import socket
 import subprocess
 import sys
 import textwrap
-import time
 
 import psutil
 import pytest
@@ -15,6 +14,7 @@ from shopstream.errors import AwsError
 from shopstream.rehearsal.aws import ACCOUNT_ID, AwsStandIn
 from shopstream.rehearsal.clients import client_of
 from shopstream.rehearsal.shims import SHIMMED
+from tests.waiting import until
 
 pytestmark = pytest.mark.infra
 
@@ -23,13 +23,6 @@ pytestmark = pytest.mark.infra
 def aws(tmp_path_factory):
     with AwsStandIn(tmp_path_factory.mktemp("aws") / "log" / "moto.log") as stand_in:
         yield stand_in
-
-
-def until(condition, what, seconds=20):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.02)
 
 
 def listening(port):

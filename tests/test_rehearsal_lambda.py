@@ -4,7 +4,6 @@ import base64
 import hashlib
 import io
 import json
-import time
 import urllib.request
 import uuid
 import zipfile
@@ -12,6 +11,7 @@ import zipfile
 import pytest
 
 from shopstream.rehearsal.aws import AwsStandIn
+from tests.waiting import until
 
 pytestmark = pytest.mark.infra
 
@@ -31,13 +31,6 @@ def zipped(text):
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr(zipfile.ZipInfo("code.py"), text)  # with a date that is always the same
     return buffer.getvalue()
-
-
-def until(condition, what, seconds=20):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.02)
 
 
 def fetch(address):

@@ -18,6 +18,7 @@ from shopstream import topology as topologies
 from shopstream.aws.ownership import Deployment
 from shopstream.lambdas.model import FunctionConfig, MappingConfig
 from shopstream.rehearsal.aws import ACCOUNT_ID, REGION, AwsStandIn
+from shopstream.rehearsal.life import site as checkout
 
 pytestmark = [pytest.mark.infra, pytest.mark.deployment, pytest.mark.timeout(900)]
 
@@ -38,15 +39,7 @@ class Site:
         self.aws = aws
         self.key = folder / "key.pub"
         self.said = folder / "said.log"
-        for name in ("infra", "services", "src", "scripts"):
-            hidden = shutil.ignore_patterns("__pycache__", ".terraform*", "terraform.tfstate*", ".shopstream")
-            shutil.copytree(ROOT / name, folder / name, ignore=hidden)
-        for name in ("topology.yaml", "requirements-lambda.txt"):
-            shutil.copyfile(ROOT / name, folder / name)
-        wheels = ROOT / "build" / "wheels"
-        wheels.mkdir(parents=True, exist_ok=True)
-        (folder / "build").mkdir()
-        (folder / "build" / "wheels").symlink_to(wheels)
+        checkout.make(ROOT, folder)
         self.key.write_text("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl test\n")
 
     @property

@@ -48,6 +48,11 @@ class Kept:
         assert [each for each in expected if each not in words(error)] == [], error
         assert "Traceback" not in done.stderr
 
+    def begins(self):
+        """Up to where the copy is there, and an empty account."""
+        for phase in ("needs", "supplies", "zips", "ground"):
+            self.passes(phase)
+
     def down(self):
         self._run("hosts", "down")
 
@@ -95,8 +100,7 @@ class Kept:
 def kept(tmp_path_factory):
     made = Kept(tmp_path_factory.mktemp("kept"))
     try:
-        for phase in ("needs", "supplies", "zips", "ground"):
-            made.passes(phase)
+        made.begins()
         yield made
     finally:
         made.down()
@@ -233,14 +237,11 @@ def test_a_resource_that_destroy_forgets(tmp_path):
     """In a rehearsal of its own: it needs no machines, and what is forgotten would be in the way of the other."""
     bare = Kept(tmp_path)
     try:
-        for phase in ("needs", "supplies", "zips", "ground"):
-            bare.passes(phase)
+        bare.begins()
         line = "    volume_size = local.roles[each.value.role].disk\n"
-        file = bare.site / "infra/terraform/kafka.tf"
-        text = file.read_text(encoding="utf-8")
-        assert text.count(line) == 1
-        file.write_text(text.replace(line, f"{line}    delete_on_termination = false\n"), encoding="utf-8")
-        bare.passes("infrastructure")
-        bare.fails("teardown", "EBS volume", "vol-")
+        there_is = f"{line}    delete_on_termination = false\n"
+        with bare.planted("infra/terraform/kafka.tf", instead_of=line, there_is=there_is):
+            bare.passes("infrastructure")
+            bare.fails("teardown", "EBS volume", "vol-")
     finally:
         bare.down()

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import struct
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from shopstream import topology
 from shopstream.cluster import home
 from shopstream.lambdas.runtime import LocalRuntime
 from shopstream.lambdas.samples import sample_events
+from shopstream.rehearsal.life import site
 
 pytestmark = pytest.mark.infra
 
@@ -50,14 +50,7 @@ print(json.dumps(answer | {"outside": outside}))
 
 def build(folder, out, arch="x86_64", **environment):
     """Build all zips from a copy of the sources in a folder of its own; they share what was downloaded."""
-    for name in ("services", "src", "scripts"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("topology.yaml", "requirements-lambda.txt"):
-        shutil.copyfile(ROOT / name, folder / name)
-    wheels = ROOT / "build" / "wheels"
-    wheels.mkdir(parents=True, exist_ok=True)
-    (folder / "build").mkdir()
-    (folder / "build" / "wheels").symlink_to(wheels)
+    site.make(ROOT, folder)
     command = [sys.executable, str(folder / "scripts" / "build_zips.py"), "--arch", arch, "--out", str(out), "--json"]
     done = subprocess.run(
         command, env=os.environ | environment, cwd=folder, capture_output=True, text=True, check=False, timeout=240

@@ -13,7 +13,8 @@ from shopstream.rehearsal.aws import AwsStandIn
 from shopstream.rehearsal.cloud.control import ask
 from shopstream.rehearsal.cloud.programs import sha256_of
 from tests.integration.test_lambdas_kafka import World
-from tests.lambda_world import gone, runtime, until, zipped
+from tests.lambda_world import gone, runtime, zipped
+from tests.waiting import until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.infra, pytest.mark.timeout(240)]
 

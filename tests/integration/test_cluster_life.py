@@ -22,6 +22,7 @@ from shopstream.cluster.local import LocalCluster
 from shopstream.cluster.plan import Plan
 from shopstream.errors import ClusterError, UsageError
 from shopstream.settings import ClientSettings
+from tests.waiting import until
 
 pytestmark = pytest.mark.kafka
 
@@ -158,9 +159,7 @@ def test_another_partition_count_is_refused_for_data_and_made_for_an_empty_topic
     assert partitions("empty") == 2
     assert set(with_topology(cluster, changed(empty, "empty", partitions=3)).up().converged.plan.reshape) == {"empty"}
     # It is deleted and made anew: a broker may tell of neither for a moment.
-    deadline = time.monotonic() + 30
-    while "empty" not in Admin(admin_config(cluster)).read()[0].topics and time.monotonic() < deadline:
-        time.sleep(0.1)
+    until(lambda: "empty" in Admin(admin_config(cluster)).read()[0].topics, "the topic is told of")
     assert partitions("empty") == 3
 
 

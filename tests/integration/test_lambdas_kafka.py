@@ -27,7 +27,8 @@ from shopstream.lambdas.host import LambdaHost
 from shopstream.lambdas.kafka_source import KafkaSource
 from shopstream.lambdas.model import Faults, FunctionConfig, MappingConfig, Provisioned
 from shopstream.settings import ClientSettings
-from tests.lambda_world import gone, runtime, until, zipped
+from tests.lambda_world import gone, runtime, zipped
+from tests.waiting import until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.infra]
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import tempfile
 import time
@@ -17,11 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shopstream.aws import inventory
-from shopstream.aws.following import Follower
+from shopstream.aws.following import Follower, end
 from shopstream.errors import DeploymentError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 PLAYBOOKS = ("reachable.yml", "site.yml", "verify.yml")
 """In this order: wait for the hosts, make a cluster of them, look at what it does."""
@@ -120,8 +118,7 @@ class Ansible:
         return file
 
     def _program(self) -> str:
-        own = self.environments / ".venv-ansible" / "bin" / "ansible-playbook"
-        found = str(own) if own.is_file() else shutil.which("ansible-playbook", path=self.environ.get("PATH"))
+        found = program([self.environments], self.environ.get("PATH"))
         if not found:
             raise DeploymentError(
                 "there is no ansible-playbook: `make .venv-ansible/.ready` installs what requirements-ansible.txt "
@@ -178,7 +175,7 @@ class Ansible:
         finally:
             late = child.poll() is None
             if late:
-                _end(child)
+                end(child, STOP_S)  # with its SSH connections
             said.follow()
         if late:
             raise DeploymentError(
@@ -199,11 +196,18 @@ class Ansible:
         )
 
 
-def _end(child: subprocess.Popen[bytes]) -> None:
-    """Interrupt Ansible with its SSH connections, and wait; kill what does not go."""
-    for number, limit in ((signal.SIGINT, STOP_S), (signal.SIGKILL, None)):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, number)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            child.wait(limit)
-            return
+def program(environments: Iterable[Path], path: str | None) -> str | None:
+    """Find ansible-playbook.
+
+    Args:
+        environments: Where to look for `.venv-ansible` first.
+        path: The PATH to look through then; None for that of this process.
+
+    Returns:
+        What to call; None if it is not there.
+    """
+    for place in environments:
+        own = place / ".venv-ansible" / "bin" / "ansible-playbook"
+        if own.is_file():
+            return str(own)
+    return shutil.which("ansible-playbook", path=path)

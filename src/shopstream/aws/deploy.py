@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 
 MAPPINGS = "event_source_mappings_enabled"
+NOTHING_TO_DO = "nothing to do: everything is as it shall be"
+"""What is told when the plan is empty."""
 
 
 class Applies(Protocol):
@@ -176,7 +178,7 @@ class Deployer:
                 self._remember(data)
                 self.terraform.apply(plan, secrets=hidden)
             else:
-                self.tell("nothing to do: everything is as it shall be")
+                self.tell(NOTHING_TO_DO)
                 self._remember(data)
         if passwords.made:
             self.tell(f"new passwords in Secrets Manager for {', '.join(passwords.made)}")

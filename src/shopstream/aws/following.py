@@ -1,7 +1,11 @@
-"""Shows what a child process writes into its log, while it writes."""
+"""A child process: what it writes into its log is shown while it writes, and it is ended with all that it started."""
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -32,3 +36,18 @@ class Follower:
             text = line.decode("utf-8", errors="replace")
             self.text += text + "\n"
             self._tell(text)
+
+
+def end(child: subprocess.Popen[bytes], within_s: float) -> None:
+    """Interrupt a child's process group, and wait; kill what does not go.
+
+    Args:
+        child: The leader of a process group of its own.
+        within_s: Seconds that it has before it is killed.
+    """
+    for number, limit in ((signal.SIGINT, within_s), (signal.SIGKILL, None)):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(limit)
+            return

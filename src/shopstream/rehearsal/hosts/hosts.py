@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from shopstream.aws import ansible
 from shopstream.cluster.home import write_private
 from shopstream.errors import RehearsalError, UsageError
 from shopstream.rehearsal.hosts import cgroups, faults, ground, needs, processes, remains
@@ -261,10 +262,16 @@ class Hosts(faults.Faults, ground.Ground):
         """
         if not playbook.is_file():
             raise UsageError(f"{playbook} does not exist: name a playbook, for example infra/ansible/site.yml")
+        program = ansible.program([Path.cwd()], None)
+        if program is None:
+            raise UsageError(
+                "there is no ansible-playbook, neither in .venv-ansible nor on the PATH: `make ansible` installs what "
+                "requirements-ansible.txt pins"
+            )
         line, environment = self.command(
             OPERATOR,
             [
-                _ansible_playbook(),
+                program,
                 f"--inventory={self.state.inventory}",
                 f"--private-key={self.state.key}",
                 f"--extra-vars=@{self.state.variables}",
@@ -399,15 +406,3 @@ def _public_key(path: Path | None) -> str:
     if not text.startswith(("ssh-", "ecdsa-", "sk-")) or "\n" in text:
         raise UsageError(f"{path} is no SSH public key of one line: name the file that ends in .pub")
     return text + "\n"
-
-
-def _ansible_playbook() -> str:
-    for place in (Path.cwd() / ".venv-ansible/bin", Path(sys.executable).parent):
-        if (place / "ansible-playbook").is_file():
-            return str(place / "ansible-playbook")
-    if found := shutil.which("ansible-playbook"):
-        return found
-    raise UsageError(
-        "ansible-playbook cannot be found, neither in .venv-ansible/bin nor on the PATH: "
-        "python3 -m venv .venv-ansible && .venv-ansible/bin/pip install --require-hashes -r requirements-ansible.txt"
-    )

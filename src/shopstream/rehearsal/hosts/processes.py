@@ -115,11 +115,17 @@ def mounts_below(directory: Path) -> list[str]:
     return found
 
 
-def wait_until(done: Callable[[], bool], seconds: float) -> bool:
-    """Whether something came true in time."""
+def wait_until(done: Callable[[], bool], seconds: float, *, pause: float = 0.02) -> bool:
+    """Whether something came true in time.
+
+    Args:
+        done: Whether it is true now.
+        seconds: The time.
+        pause: Seconds from one question to the next.
+    """
     deadline = time.monotonic() + seconds
     while not done():
         if time.monotonic() > deadline:
             return False
-        time.sleep(0.02)
+        time.sleep(pause)
     return True

@@ -9,6 +9,7 @@ import re
 import time
 from typing import TYPE_CHECKING
 
+from shopstream.aws.deploy import NOTHING_TO_DO
 from shopstream.errors import RehearsalError
 from shopstream.rehearsal.life import ansible_log, deploying, functions
 from shopstream.rehearsal.life.flowing import add_acknowledged, flowing, judged, quiet, start
@@ -28,7 +29,6 @@ _VERSION = "\nVERSION = "
 _TAKEN_UP_S = 60.0
 _MAY_CHANGE = {"auditor", "kafka_topics"}
 """The roles that bring the topology to the hosts and to the cluster."""
-_NOTHING_TO_DO = "nothing to do: everything is as it shall be"
 _SERVICE = '''\
 """Looks at each order: large ones would be shown to a person."""
 
@@ -99,7 +99,7 @@ def _deploy(world: World) -> dict[str, str]:
         tasks = "; ".join(f"{title} on {', '.join(hosts)}" for title, hosts in strange.items())
         raise RehearsalError(f"nothing was changed for them, and these tasks change something again: {tasks}")
     # Terraform plans twice: with the change, and when the brokers have been verified.
-    if _NOTHING_TO_DO not in world.log.read_text(encoding="utf-8", errors="replace"):
+    if NOTHING_TO_DO not in world.log.read_text(encoding="utf-8", errors="replace"):
         raise RehearsalError("Terraform has something to change again at once after it was applied: see the log")
     counts["tasks of Ansible that changed something"] = f"{len(changes)} of {len(ansible_log.tasks(said)[0])}"
     return counts

@@ -34,9 +34,7 @@ _CATCH_UP_S = 30.0
 def poll(world: World, result: Result) -> None:
     """Start what runs functions, until every enabled mapping has its pollers at the brokers."""
     start(world)
-    status = functions.status(world)
-    if status["problems"]:
-        raise RehearsalError(f"not all that the account holds can be run: {status['problems']}")
+    status = _status(world)
     same_code(world)
     result.counts = {
         "functions, each with the hash of its zip": str(len(status["functions"])),
@@ -58,9 +56,7 @@ def flow(world: World, result: Result) -> None:
     waited = quiet(world)
     # A batch that fails is given again after longer and longer pauses: that looks quiet, too.
     wait_for(lambda: not _behind(world), _CATCH_UP_S, lambda: f"records wait that nobody takes: {_busy(world)}")
-    status = functions.status(world)
-    if status["problems"]:
-        raise RehearsalError(f"not all that the account holds can be run: {status['problems']}")
+    status = _status(world)
     add_acknowledged(world, result, acknowledged)
     result.counts = {
         "orders by hand, acknowledged": str(acknowledged),
@@ -68,6 +64,13 @@ def flow(world: World, result: Result) -> None:
         "mappings": str(len(status["mappings"])),
         "until all was quiet": f"{time.monotonic() - began:.0f} s, {waited:.0f} s of it after the last order",
     }
+
+
+def _status(world: World) -> dict[str, Any]:
+    status = functions.status(world)
+    if status["problems"]:
+        raise RehearsalError(f"not all that the account holds can be run: {status['problems']}")
+    return status
 
 
 def by_hand(world: World, orders: int) -> int:

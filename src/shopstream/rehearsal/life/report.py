@@ -108,11 +108,6 @@ def unchanged(record: Record) -> Iterator[str]:
         )
 
 
-def verdicts(record: Record) -> Mapping[str, bool]:
-    """Which phases have ended, and how."""
-    return {result.name: result.ok for result in ordered(record)}
-
-
 def _share(found: Mapping[str, object]) -> str:
     run, declared = found["run"], found["declared"]
     assert isinstance(run, list | tuple)  # noqa: S101 - of our own making

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _DIRECTORIES = ("infra", "services", "src", "scripts")
-_HIDDEN = ("__pycache__", ".terraform", "terraform.tfstate*", ".shopstream", "inventory.ini", "known_hosts", "*.tfvars",
-           "*.tfvars.json", "backend_override.tf")  # fmt: skip
+_HIDDEN = ("__pycache__", ".terraform*", "terraform.tfstate*", ".shopstream", "inventory.ini", "known_hosts",
+           "*.tfvars", "*.tfvars.json", "backend_override.tf")  # fmt: skip
 """What belongs to a deployment, and not to the project."""
 _MADE = ("inventory.ini", "known_hosts")
 """What a deployment writes among the playbooks."""

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import signal
 import subprocess
 import sys
 import tempfile
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from shopstream.aws.following import end
 from shopstream.errors import RehearsalError
 from shopstream.rehearsal.clients import client_of
-from shopstream.rehearsal.hosts import Hosts
+from shopstream.rehearsal.hosts import Hosts, processes
 from shopstream.rehearsal.hosts.namespace import Namespace
 from shopstream.rehearsal.hosts.plan import OPERATOR, PREFIX
 from shopstream.rehearsal.life.record import Record
@@ -32,7 +31,8 @@ REGION = "us-east-1"
 ADMIN_CIDR = "203.0.113.7/32"
 """The operator's address, as the world would see it (RFC 5737)."""
 
-_STOP_S = 90.0
+_STOP_S = 90.0  # Terraform saves its state meanwhile
+_LOOK_S = 0.25
 _LAST_WORDS = 12
 
 
@@ -169,12 +169,12 @@ class World:
             try:
                 code = child.wait(within)
             except subprocess.TimeoutExpired:
-                end(child)
+                end(child, _STOP_S)
                 raise RehearsalError(
                     f"`{' '.join(command[:3])} …` was ended after {within:.0f} s: see {self.log}"
                 ) from None
             except BaseException:
-                end(child)
+                end(child, _STOP_S)
                 raise
             printed.seek(0)
             out = printed.read()
@@ -241,16 +241,6 @@ class World:
         return {name: each["value"] for name, each in state["outputs"].items()}
 
 
-def end(child: subprocess.Popen[bytes]) -> None:
-    """Interrupt a program with its group, and wait: Terraform saves its state. Kill what does not go."""
-    for number, limit in ((signal.SIGINT, _STOP_S), (signal.SIGKILL, None)):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, number)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            child.wait(limit)
-            return
-
-
 def wait_for(done: Callable[[], bool], seconds: float, otherwise: Callable[[], str]) -> float:
     """Wait until something is true; for how many seconds it was waited.
 
@@ -263,10 +253,8 @@ def wait_for(done: Callable[[], bool], seconds: float, otherwise: Callable[[], s
         RehearsalError: It was not in time.
     """
     began = time.monotonic()
-    while not done():
-        if time.monotonic() - began > seconds:
-            raise RehearsalError(otherwise())
-        time.sleep(0.25)
+    if not processes.wait_until(done, seconds, pause=_LOOK_S):
+        raise RehearsalError(otherwise())
     return time.monotonic() - began
 
 
