@@ -143,12 +143,13 @@ import importlib, os, psutil, sys
 
 folders, names = zip(*(argument.split("=") for argument in sys.argv[1:]))
 THROUGH = {"os.py", "_collections_abc.py", "<frozen os>", "<frozen _collections_abc>", "<frozen posixpath>",
-           "posixpath.py", "pathlib.py", "_local.py"}
+           "posixpath.py", "pathlib.py", "pathlib/_local.py", "pathlib/__init__.py"}  # of Python 3.11 to 3.14
+THROUGH_ENDS = tuple(f"/{name}" for name in THROUGH)
 ours = tuple({os.path.join(folder, name.partition(".")[0]) for folder, name in zip(folders, names)})
 
 def asked_by_project():
     frame = sys._getframe(2)
-    while os.path.basename(frame.f_code.co_filename) in THROUGH:
+    while frame.f_code.co_filename in THROUGH or frame.f_code.co_filename.endswith(THROUGH_ENDS):
         frame = frame.f_back
     return frame.f_code.co_filename.startswith(ours)
 

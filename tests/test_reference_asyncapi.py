@@ -3,17 +3,20 @@
 import copy
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import jsonschema
 import pytest
 
+import services
 from services.order_generator.order_generator import generate_orders
 from shopstream import topology
 from shopstream.events import encode
-from shopstream.reference import asyncapi, flow
+from shopstream.reference import asyncapi, events_page, flow
 from shopstream.runs import encode_run
 from shopstream.runtime.telemetry import traceparent
+from tests import adding
 from tests.behaviour import MemoryWorld
 
 ROOT = Path(__file__).parent.parent
@@ -164,6 +167,23 @@ class TestValidity:
             for example in message["examples"]:
                 assert valid(example["payload"], message["payload"])
                 assert valid(example.get("headers", {}), message.get("headers", {}))
+
+
+def test_a_service_s_own_events_are_described_too(tmp_path, monkeypatch):
+    shutil.copyfile(ROOT / "topology.yaml", tmp_path / "topology.yaml")
+    adding.carry_out(adding.ANSWERS, tmp_path)
+    monkeypatch.setattr(services, "__path__", [str(tmp_path / "services"), *services.__path__])
+    named = topology.load(tmp_path / "topology.yaml")
+    seen = flow.observe(named)
+    made = asyncapi.document(named, seen)
+    assert [error.message[:200] for error in ASYNCAPI.iter_errors(made)] == []
+    assert set(made["channels"]["fraud_result"]["messages"]) == {"order_cleared", "order_suspected"}
+    within = {"components": made["components"]}
+    for name in ("order_cleared", "order_suspected"):
+        message = made["components"]["messages"][name]
+        (example,) = message["examples"]
+        assert jsonschema.Draft7Validator({**within, **message["payload"]}).is_valid(example["payload"])
+        assert f"## {name}" in events_page.render(named, seen)
 
 
 class TestTopology:

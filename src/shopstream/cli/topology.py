@@ -57,7 +57,7 @@ def show(path: Path | None, as_yaml: bool, as_json: bool) -> None:
     )
     for topic in loaded.topics.values():
         keeps = "latest" if topic.config["cleanup.policy"] == "compact" else _days(topic.config["retention.ms"])
-        events = ", ".join((*topic.events, *topic.own_events)) or f"[dim]{topic.about}[/dim]"
+        events = ", ".join(topic.all_events) or f"[dim]{topic.about}[/dim]"
         topics.add_row(topic.name, str(topic.partitions), keeps, events)
     services = Table("service", "reads", "writes", title="Services", title_justify="left", box=None, pad_edge=False)
     for service in loaded.services.values():

@@ -63,7 +63,7 @@ def render(topology: Topology, seen: flow.Flow) -> str:
 
 def messages_of(topology: Topology, topic: str) -> tuple[str, ...]:
     """The names of a topic's messages: its event types, or one name for what else stands on it."""
-    if events := topology.topics[topic].events:
+    if events := topology.topics[topic].all_events:
         return events
     return ("dead_letter" if topic == topology.dead_letters else f"{topic}_record",)
 
@@ -176,7 +176,7 @@ def _send(topology: Topology, service: Service, topic: str) -> Json:
 def _messages(topology: Topology, seen: flow.Flow) -> Json:
     key = {**components([EVENT_TYPES["order_placed"]])["OrderPlaced"]["properties"]["order_id"]}
     made: Json = {}
-    for name, kind in EVENT_TYPES.items():
+    for name, kind in seen.kinds.items():
         made[name] = {
             "name": name,
             "title": title_of(kind),
@@ -186,8 +186,9 @@ def _messages(topology: Topology, seen: flow.Flow) -> Json:
             "headers": _ref("components", "schemas", "EventHeaders"),
             "payload": _ref("components", "schemas", kind.__name__),
             "bindings": _bindings(key=key),
-            "examples": [{"name": "example", "payload": json.loads(seen.examples[name].value or b"")}],
         }
+        if name in seen.examples:
+            made[name]["examples"] = [{"name": "example", "payload": json.loads(seen.examples[name].value or b"")}]
     made |= _bookkeeping(topology, seen, key)
     letter = flow.dead_letter(topology)
     (name,) = messages_of(topology, topology.dead_letters)
@@ -243,7 +244,7 @@ def _schemas(seen: flow.Flow) -> Json:
     waiting = {kind for kinds in seen.waits.values() for kind in kinds}
     halves = [_ref("components", "schemas", kind.__name__) for name, kind in EVENT_TYPES.items() if name in waiting]
     return {
-        **components((*EVENT_TYPES.values(), Run), _SCHEMA),
+        **components((*seen.kinds.values(), Run), _SCHEMA),
         "WaitingHalf": {"oneOf": [*halves, {"type": "null"}]},
         "EventHeaders": {
             "type": "object",

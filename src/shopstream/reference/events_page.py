@@ -54,7 +54,7 @@ def readers(topology: Topology, seen: flow.Flow, event_type: str) -> Readers:
 
 def render(topology: Topology, seen: flow.Flow) -> str:
     """The page. `seen` is what a few orders led to."""
-    schemas = components((*EVENT_TYPES.values(), Run))
+    schemas = components((*seen.kinds.values(), Run))
     of_all = {field: schemas["OrderPlaced"]["properties"][field] for field in COMMON}
     of_all["event_type"] = {"type": "string"}
     return markdown.page(
@@ -68,7 +68,7 @@ def render(topology: Topology, seen: flow.Flow) -> str:
         _overview(topology, seen),
         "## What every event has",
         _fields(EVENT_TYPES["order_placed"], {"properties": of_all, "required": COMMON}),
-        *(_event(topology, seen, kind, schemas[kind.__name__]) for kind in EVENT_TYPES.values()),
+        *(_event(topology, seen, kind, schemas[kind.__name__]) for kind in seen.kinds.values()),
         *(f"## {kind.__name__}\n\n{summary_of(kind)}\n\n{_fields(kind, schemas[kind.__name__])}" for kind in PARTS),
         "## Headers",
         "Workers write events without headers. A Lambda function hands the header `traceparent` (W3C Trace Context) of "
@@ -80,7 +80,7 @@ def render(topology: Topology, seen: flow.Flow) -> str:
 
 def _overview(topology: Topology, seen: flow.Flow) -> str:
     rows = []
-    for name in EVENT_TYPES:
+    for name in seen.kinds:
         topic = topology.topic_of[name]
         written = code(audience(topology, topic).writers)
         rows.append((markdown.link(name), f"`{topic}`", written, *map(code, readers(topology, seen, name))))
@@ -106,8 +106,10 @@ def _event(topology: Topology, seen: flow.Flow, kind: type[Event], schema: Mappi
         "answered by": code(read_by.answering),
         "read and ignored by": code(read_by.ignoring),
     }
-    example = fence(markdown.pretty(json.loads(seen.examples[name].value or b"")), "json")
-    return "\n\n".join((f"## {name}", summary_of(kind), facts(who), _fields(kind, schema, COMMON), example))
+    parts = [f"## {name}", summary_of(kind), facts(who), _fields(kind, schema, COMMON)]
+    if name in seen.examples:
+        parts.append(fence(markdown.pretty(json.loads(seen.examples[name].value or b"")), "json"))
+    return "\n\n".join(parts)
 
 
 def _dead_letters(topology: Topology) -> list[str]:

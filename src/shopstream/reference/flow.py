@@ -6,14 +6,16 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from shopstream.events import EVENT_TYPES
 from shopstream.lambdas.samples import one_of_each_course, run_shop
 from shopstream.records import Record
 from shopstream.runs import Run, encode_run
-from shopstream.runtime.processor import core_of, processor_for
+from shopstream.runtime.processor import core_of, own_events_of, processor_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from shopstream.events import Event
     from shopstream.runtime.transport import DeadLetter
     from shopstream.topology import Topology
 
@@ -29,12 +31,14 @@ class Flow(NamedTuple):
 
     Attributes:
         records: All records, those of each topic by partition and offset.
-        examples: One record of each event type.
+        kinds: The event types by name: the shop's, and those that services declare for topics of their own.
+        examples: One record of each event type; one of a service's own may be missing, as rare as it is.
         answers: For each service, the event types after which it writes something; it ignores the others it reads.
         waits: For each service with state, the event types that it keeps there until the other half comes.
     """
 
     records: tuple[Record, ...]
+    kinds: Mapping[str, type[Event]]
     examples: Mapping[str, Record]
     answers: Mapping[str, frozenset[str]]
     waits: Mapping[str, frozenset[str]]
@@ -72,7 +76,9 @@ def observe(topology: Topology) -> Flow:
         answers[service.name] = frozenset(answered)
         if service.state:
             waits[service.name] = frozenset(waiting)
-    return Flow(records, examples, answers, waits)
+    own = [own_events_of(topology, service) for service in topology.services.values()]
+    kinds = EVENT_TYPES | {name: kind for declared in own for name, kind in declared.items()}
+    return Flow(records, kinds, examples, answers, waits)
 
 
 def progress() -> Run:

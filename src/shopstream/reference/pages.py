@@ -43,7 +43,7 @@ def render(topology: Topology) -> dict[str, str]:
         "topology.md": topology_page.render(topology),
         "events.md": events_page.render(topology, seen),
         "errors.md": errors_page.render(),
-        "events.schema.json": markdown.pretty(schema.document()) + "\n",
+        "events.schema.json": markdown.pretty(schema.document(tuple(seen.kinds.values()))) + "\n",
         "asyncapi.json": asyncapi.render(topology, seen),
     }
 

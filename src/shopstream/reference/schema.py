@@ -12,7 +12,7 @@ from shopstream.reference.reading import summary_of
 from shopstream.runs import Run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
 PARTS: tuple[type, ...] = (Customer, Address, Line)
 """What events are made of."""
@@ -31,8 +31,9 @@ def components(kinds: Iterable[type], ref_template: str = LOCAL) -> dict[str, An
         kinds: Structs.
         ref_template: How a schema refers to another one, with `{name}` in it.
     """
-    by_name = {kind.__name__: kind for kind in (*EVENT_TYPES.values(), *PARTS, Run)}
-    made: dict[str, Any] = msgspec.json.schema_components(tuple(kinds), ref_template=ref_template)[1]
+    kinds = tuple(kinds)
+    by_name = {kind.__name__: kind for kind in (*kinds, *PARTS)}
+    made: dict[str, Any] = msgspec.json.schema_components(kinds, ref_template=ref_template)[1]
     for name, schema in made.items():
         schema["description"] = summary_of(by_name[name])
         for field, of_field in schema["properties"].items():
@@ -43,16 +44,19 @@ def components(kinds: Iterable[type], ref_template: str = LOCAL) -> dict[str, An
     return made
 
 
-def document() -> dict[str, Any]:
-    """One schema for all events: a value is valid if it is one of them."""
-    definitions = components(EVENT_TYPES.values())
+def document(kinds: Collection[type[Event]]) -> dict[str, Any]:
+    """One schema for all events: a value is valid if it is one of them.
+
+    Args:
+        kinds: Their types.
+    """
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$comment": "Made by `python scripts/reference.py` from src/shopstream/events/model.py.",
         "title": "The events of shopstream",
         "description": "The value of a record on a topic with events. Unknown fields are to be ignored.",
-        "oneOf": [{"$ref": LOCAL.format(name=kind.__name__)} for kind in EVENT_TYPES.values()],
-        "$defs": definitions,
+        "oneOf": [{"$ref": LOCAL.format(name=kind.__name__)} for kind in kinds],
+        "$defs": components(kinds),
     }
 
 

@@ -81,7 +81,7 @@ def _topics(topology: Topology) -> str:
     def row(topic: Topic) -> tuple[str, ...]:
         who = audience(topology, topic.name)
         name = markdown.link(topic.name)
-        return name, str(topic.partitions), keeps(topic), code(topic.events), code(who.writers), code(who.readers)
+        return name, str(topic.partitions), keeps(topic), code(topic.all_events), code(who.writers), code(who.readers)
 
     head = ("topic", "partitions", "keeps", "events", "written by", "read by")
     return table(head, map(row, topology.topics.values()))
@@ -93,7 +93,7 @@ def _topic(topology: Topology, topic: Topic) -> str:
         "key": key_of(topology, topic.name),
         "partitions": str(topic.partitions),
         "copies": str(topic.replication),
-        "events": code(topic.events),
+        "events": code(topic.all_events),
         "written by": code(who.writers),
         "read by": code(who.readers),
         "may be read by": code(who.operators),

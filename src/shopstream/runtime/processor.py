@@ -146,7 +146,7 @@ class _Routes(dict[str, str]):
 
     def __init__(self, topology: Topology, service: Service) -> None:
         topics = (topology.topics[name] for name in service.produces)
-        super().__init__({event: topic.name for topic in topics for event in (*topic.events, *topic.own_events)})
+        super().__init__({event: topic.name for topic in topics for event in topic.all_events})
         self._service = service
 
     def __missing__(self, event_type: str) -> str:

@@ -101,7 +101,7 @@ class Telemetry:
         self._environ = environ
         self._cold = True
         own, topics = own_events_of(topology, service), [topology.topics[name] for name in service.produces]
-        self._readers = {topic.name: EventReader((*topic.events, *topic.own_events), own) for topic in topics}
+        self._readers = {topic.name: EventReader(topic.all_events, own) for topic in topics}
 
     def begin(self, context: Any) -> Invocation:
         """An invocation begins. `context` is Lambda's; None where the function is called by hand."""

@@ -58,6 +58,11 @@ class Topic:
     own_events: tuple[str, ...] = ()
     sink: bool = False
 
+    @property
+    def all_events(self) -> tuple[str, ...]:
+        """All event types that may stand on it."""
+        return self.events + self.own_events
+
 
 class EventSource(NamedTuple):
     """What feeds a topic to a service that runs as a Lambda function: a mapping of its own, and so a group of its own.
@@ -243,7 +248,7 @@ class Topology:
     @cached_property
     def topic_of(self) -> Mapping[str, str]:
         """The topic that each event type belongs on."""
-        return {event: topic.name for topic in self.topics.values() for event in (*topic.events, *topic.own_events)}
+        return {event: topic.name for topic in self.topics.values() for event in topic.all_events}
 
     def acls(self) -> tuple[Acl, ...]:
         """Every ACL that the cluster shall have, users in the order of the file."""
