@@ -12,9 +12,11 @@ CHECKOV := .venv-checkov/.ready
 ANSIBLE := .venv-ansible/.ready
 # What checks the workflows: linters, and the Go that builds one of them and goes again.
 LINT := .venv-lint/.ready
+# What makes a site of docs/, and of the pages beside it.
+DOCS := .venv-docs/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo lambda zips ansible supplies rehearse test test-fast test-infra test-infra-fast test-machines test-hosts test-faults test-mistakes check check-infra format bench clean
+.PHONY: help demo lambda zips ansible supplies rehearse test test-fast test-infra test-infra-fast test-machines test-hosts test-faults test-mistakes check check-infra docs format bench clean
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -57,10 +59,10 @@ supplies: $(DEV) ## Fetch and put together what the rehearsal's machines install
 rehearse: $(DEV) $(ANSIBLE) ## Take the whole deployment through a life on this machine, and judge it (root, terraform).
 	@$(BIN)/shopstream rehearse
 
-test-mistakes: $(DEV) $(ANSIBLE) ## Plant twelve mistakes in a rehearsal, and see each of them caught: 20 minutes.
+test-mistakes: $(DEV) $(ANSIBLE) ## Plant twelve mistakes in a rehearsal, and see each of them caught: 25 to 40 minutes.
 	$(BIN)/python -m pytest -m "rehearsal and faults"
 
-check: $(DEV) $(ANSIBLE) $(LINT) ## Format, lint, types, topology, reference, syntax of the playbooks, workflows.
+check: $(DEV) $(ANSIBLE) $(LINT) $(DOCS) ## Format, lint, types, topology, reference, syntax of the playbooks, workflows, documentation.
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
@@ -68,10 +70,14 @@ check: $(DEV) $(ANSIBLE) $(LINT) ## Format, lint, types, topology, reference, sy
 	$(BIN)/python scripts/reference.py --check
 	@scripts/check_ansible.sh
 	@.github/linters/check.sh
+	@scripts/build_docs.sh
 
 check-infra: $(DEV) $(CHECKOV) $(ANSIBLE) ## Format, validity and tests of the Terraform, checkov's and ansible-lint's rules.
 	@scripts/check_infra.sh
 	@scripts/check_ansible.sh --lint
+
+docs: $(DOCS) ## Build the documentation into build/docs; what leads nowhere in it is an error.
+	@scripts/build_docs.sh
 
 format: $(DEV) ## Put the code into shape.
 	$(BIN)/ruff check --fix --exit-zero --quiet
@@ -83,7 +89,7 @@ bench: $(DEV) ## Measure: start of the cluster, and the audit.
 
 clean: ## Remove what this Makefile made: the virtual environment and caches. Stops the local cluster first.
 	-@test ! -x $(BIN)/shopstream || $(BIN)/shopstream down --wipe
-	rm -rf $(VENV) .venv-checkov .venv-ansible .venv-lint build .shopstream .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-checkov .venv-ansible .venv-lint .venv-docs build .shopstream .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # Plain venv and pip: nothing has to be installed by hand. Every download is checked against its hash.
 $(VENV)/bin/python:
@@ -125,4 +131,10 @@ $(LINT): requirements-lint.txt .github/linters/go.mod .github/linters/go.sum .gi
 	@$(PYTHON) -m venv $(@D)
 	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-lint.txt
 	@.github/linters/build.sh
+	@touch $@
+
+$(DOCS): requirements-docs.txt
+	@echo "installing what requirements-docs.txt pins"
+	@$(PYTHON) -m venv $(@D)
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-docs.txt
 	@touch $@

@@ -37,6 +37,9 @@ uv pip compile --group ansible --quiet --universal --python-version 3.11 --gener
 uv pip compile --group lint --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
   --no-emit-find-links --no-annotate --no-header --output-file requirements-lint.txt
 
+uv pip compile --group docs --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+  --no-emit-find-links --no-annotate --no-header --output-file requirements-docs.txt
+
 # checkov pins so much that it stands alone; its version is said here.
 echo checkov==3.3.30 | uv pip compile - --quiet --universal --python-version 3.11 --generate-hashes \
   --no-emit-index-url --no-emit-find-links --no-annotate --no-header --output-file requirements-checkov.txt

@@ -16,6 +16,7 @@ _BLOCK = re.compile(
 _SHOWN = re.compile(r"^\$ (?P<command>.+)\n(?P<lines>(?:(?!\$ |```).*\n)+)", re.MULTILINE)
 
 READS, ANSWERS, ON_LAMBDA = "A service that reads", "A service that answers", "On Lambda, and on AWS"
+COMMITTED, APART = "Before you commit it here", "In a project of your own"
 
 
 def section(title):
@@ -25,7 +26,13 @@ def section(title):
 
 def commands(title):
     """What a section says one should type, but for what it says is not to be run."""
-    return [command for block in docs_commands.blocks(section(title)) if not block.reason for command in block.commands]
+    return [command for block in docs_commands.blocks(section(title)) for command, _ in block.executed]
+
+
+def titles():
+    """The sections that say one should type something."""
+    headings = re.findall(r"^## (.+)$", PAGE.read_text("utf-8"), re.MULTILINE)
+    return [title for title in headings if commands(title)]
 
 
 def shown(title):

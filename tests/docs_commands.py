@@ -1,8 +1,14 @@
 """Commands in the documentation: found in code blocks and in code spans, and looked up in what they name.
 
 A code block is taken for commands when its language is one of `SHELLS`, or when it names none and one of its lines
-begins with a program of `PROGRAMS`. A comment before it, `<!-- not run: REASON -->`, says that the block is not to be
-executed, and why; it may then hold other people's programs. What is this project's own must be right there, too.
+begins with a program of `PROGRAMS`. Its commands are executed by tests/integration/test_docs_run.py, or by the test
+that the page has in `EXECUTED_BY`. A comment before the block says what is not, and why:
+
+    <!-- not run: REASON -->              none of it
+    <!-- not run (make test): REASON -->  only the commands that begin so
+
+Those may be other people's programs. What is this project's own must be right there, too, and so must be what a reason
+names: tests, targets, commands.
 """
 
 import ast
@@ -16,13 +22,15 @@ import click
 from shopstream.reference.commands import programs
 
 ROOT = Path(__file__).parent.parent
+EXECUTED_BY = {"docs/adding-a-service.md": "tests/integration/test_adding_a_service.py"}
+"""Pages that tests/integration/test_docs_run.py leaves to a test of their own."""
 SHELLS = {"console", "sh", "bash", "shell"}
 PROGRAMS = {
     "shopstream", "make", "python", "python3", "sudo", "env", "source", "ssh", "aws", "terraform", "ansible-playbook",
     "cat", "curl", "git", "kill", "pip", "apt-get", "docker", "kcat",
 }  # fmt: skip
 _FENCE = re.compile(r"(?P<indent> *)(?P<fence>```+|~~~+) *(?P<language>[\w-]*)")
-_MARK = re.compile(r"<!-- *not run:(?P<reason>.*?)-->")
+_MARK = re.compile(r"<!-- *not run *(?:\((?P<which>[^()]+)\))?:(?P<reason>.*?)-->")
 _SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 _INDENTED = re.compile(rf" {{4}}(?:\$ )?(?:{'|'.join(sorted(PROGRAMS))}|scripts/\S+) ")
 _SEPARATORS = set("|&;()")
@@ -33,11 +41,38 @@ class Wrong(Exception):  # noqa: N818 - what is wrong with a command
 
 
 class Block(NamedTuple):
-    """A code block with commands: its first line's number, its commands, and why it is not run (None: it could be)."""
+    """A code block with commands.
+
+    Its first line's number, its commands, for each of them what the page shows below it, and, by how commands begin
+    ("" for all of them), why they are not run.
+    """
 
     line: int
     commands: list[str]
-    reason: str | None
+    shown: list[str]
+    reasons: dict[str, str]
+
+    def reason(self, command):
+        """Why a command is not run; None: it is."""
+        return next((why for begin, why in self.reasons.items() if _begins(command, begin)), None)
+
+    @property
+    def executed(self):
+        """The commands that are run, and what the page shows below each."""
+        pairs = zip(self.commands, self.shown, strict=True)
+        return [(command, shown) for command, shown in pairs if self.reason(command) is None]
+
+
+def _begins(command, begin):
+    return not begin or f"{command} ".startswith(f"{begin} ")
+
+
+def pages():
+    """Everything that is documentation: the pages beside the code, not those in it or among the tests."""
+    hidden = {"build", "site", "tests"}
+    folders = [each for each in ROOT.iterdir() if each.is_dir() and each.name[0] != "." and each.name not in hidden]
+    found = [page for folder in folders for page in folder.rglob("*.md") if ".terraform" not in page.parts]
+    return sorted([*ROOT.glob("*.md"), *found])
 
 
 def blocks(text):
@@ -55,8 +90,15 @@ def blocks(text):
             number += 1
         number += 1
         if opened["language"] in SHELLS or (not opened["language"] and any(map(_begins_a_command, content))):
-            commands = _prompted(content) if opened["language"] == "console" else _joined(content)
-            yield Block(start + 1, commands, _reason(lines[: start - 1]))
+            typed = _prompted(content) if opened["language"] == "console" else [(line, "") for line in _joined(content)]
+            commands, shown = [command for command, _ in typed], [printed for _, printed in typed]
+            block = Block(start + 1, commands, shown, _reasons(lines[: start - 1]))
+            for begin in block.reasons:
+                if not any(_begins(command, begin) for command in block.commands):
+                    raise Wrong(f"`not run ({begin})`, and no command of the block begins so")
+            yield block
+        elif any(line.startswith("$ ") for line in content):
+            raise Wrong(f"line {start + 1}: what is typed stands in a block of the language console, where it is run")
 
 
 def _begins_a_command(line):
@@ -64,13 +106,16 @@ def _begins_a_command(line):
     return first in PROGRAMS or first.startswith(("scripts/", ".venv/bin/"))
 
 
-def _reason(before):
-    """The reason in a comment that stands just before a block, or with one empty line between."""
-    above = [line.strip() for line in before[-2:] if line.strip()]
-    marked = _MARK.fullmatch(above[-1]) if above else None
-    if marked and not marked["reason"].strip():
-        raise Wrong("`not run:` without a reason")
-    return marked["reason"].strip() if marked else None
+def _reasons(before):
+    """The reasons in the comments that stand just before a block, or with one empty line between."""
+    above, found = list(before), {}
+    if above and not above[-1].strip():
+        above.pop()
+    while above and (marked := _MARK.fullmatch(above.pop().strip())):
+        if not marked["reason"].strip():
+            raise Wrong("`not run` without a reason")
+        found[(marked["which"] or "").strip()] = marked["reason"].strip()
+    return found
 
 
 def _joined(lines):
@@ -80,17 +125,19 @@ def _joined(lines):
 
 
 def _prompted(lines):
-    """What was typed on a terminal: the lines after a prompt, `$` or root's `#`, and what continues them."""
-    commands, going_on = [], False
+    """What was typed on a terminal, `$` or root's `#` before it and what continues it, and what was then printed."""
+    typed, going_on = [], False
     for line in lines:
         if going_on:
-            commands[-1] = commands[-1].removesuffix("\\") + line.strip()
+            typed[-1][0] = typed[-1][0].removesuffix("\\") + line.strip()
         elif line.startswith(("$ ", "# ")):
-            commands.append(line[2:])
+            typed.append([line[2:], ""])
         else:
+            if typed:
+                typed[-1][1] += f"{line}\n"
             continue
         going_on = line.endswith("\\")
-    return commands
+    return typed
 
 
 def outside(text):
@@ -161,7 +208,7 @@ def check(words, *, marked):
         script(arguments[0], arguments[1:])
     elif program.startswith("scripts/"):
         script(program, arguments)
-    elif not marked:
+    elif not marked and program not in {"cd", "export"}:
         raise Wrong(f"{program} is no program of this project: say why it is not run, <!-- not run: REASON -->")
 
 
@@ -297,6 +344,17 @@ def _has_docstring(node):
     return isinstance(node, kinds) and node.body and isinstance(node.body[0], ast.Expr)
 
 
+def unfounded(reason):
+    """What a reason names that is not there: each of its code spans is a file or a command."""
+    for span in _SPAN.findall(reason):
+        try:
+            if (ROOT / span).is_file():
+                continue
+            mentioned(span)
+        except (Wrong, ValueError) as wrong:
+            yield f"`{span}`: {wrong}"
+
+
 def problems(text):
     """What is wrong with the commands of a page, one line each."""
     try:
@@ -308,9 +366,11 @@ def problems(text):
         for command in block.commands:
             try:
                 for words in simple(command):
-                    check(words, marked=block.reason is not None)
+                    check(words, marked=block.reason(command) is not None)
             except (Wrong, ValueError) as wrong:
                 yield f"line {block.line}: {command.strip()}: {wrong}"
+        for reason in block.reasons.values():
+            yield from (f"line {block.line}: not run: {wrong}" for wrong in unfounded(reason))
     for span in spans(text):
         try:
             mentioned(span)

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests import docs_commands
-from tests.docs_commands import blocks, problems, simple, spans, targets
+from tests.docs_commands import EXECUTED_BY, blocks, pages, problems, simple, spans, targets
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = pages()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -21,6 +20,25 @@ def test_there_is_something_to_check():
     texts = [page.read_text(encoding="utf-8") for page in PAGES]
     assert sum(len(block.commands) for text in texts for block in blocks(text)) > 30
     assert sum(len(list(spans(text))) for text in texts) > 30
+
+
+def test_the_pages_beside_the_code_are_among_them():
+    names = {str(page.relative_to(ROOT)) for page in PAGES}
+    assert {
+        "README.md",
+        "CONTRIBUTING.md",
+        "docs/aws.md",
+        "docs/reference/cli.md",
+        "infra/terraform/README.md",
+    } <= names
+    assert not any(name.startswith(("tests/", ".")) for name in names)
+
+
+def test_a_page_that_another_test_executes_has_that_test_and_something_to_execute():
+    for page, test in EXECUTED_BY.items():
+        found = blocks((ROOT / page).read_text(encoding="utf-8"))
+        assert any(block.executed for block in found)
+        assert page in (ROOT / test).read_text(encoding="utf-8")
 
 
 def test_the_makefile_s_targets_are_known():
@@ -110,13 +128,38 @@ class TestBlocks:
         assert len(found) == 1
         assert "No such command 'rum'" in found[0]
 
-    def test_a_reason_must_be_one(self):
-        assert list(problems(fenced("ssh x", before="<!-- not run: -->"))) == ["`not run:` without a reason"]
+    @pytest.mark.parametrize("mark", ["<!-- not run: -->", "<!-- not run (ssh): -->"])
+    def test_a_reason_must_be_one(self, mark):
+        assert list(problems(fenced("ssh x", before=mark))) == ["`not run` without a reason"]
+
+    def test_a_reason_may_be_that_of_some_commands(self):
+        before = "<!-- not run (make test): minutes -->\n<!-- not run (ssh): needs a host -->"
+        text = fenced("make demo # it is short\nmake test\nmake test-fast\nssh x", before=before)
+        (block,) = blocks(text)
+        assert block.executed == [("make demo # it is short", ""), ("make test-fast", "")]
+        assert block.reason("ssh x") == "needs a host"
+        assert list(problems(text)) == []
+        assert list(problems(text.replace("(ssh)", "(sh)"))) == [
+            "`not run (sh)`, and no command of the block begins so"
+        ]
+        assert "ssh is no program" in next(problems(text.replace("(ssh)", "(make demo)")))
+
+    @pytest.mark.parametrize("span", ["make tset", "tests/test_no.py", "shopstream rum", "kcat -F"])
+    def test_what_a_reason_names_is_there(self, span):
+        right = "<!-- not run: `.ci/run` calls `make test`, with `tests/test_worker.py` -->"
+        assert list(problems(fenced("ssh x", before=right))) == []
+        found = next(problems(fenced("ssh x", before=right.replace("make test", span))))
+        assert found.startswith(f"line 5: not run: `{span}`: ")
 
     def test_on_a_terminal_only_what_follows_a_prompt_is_a_command(self):
         text = fenced("$ make demo \\\n  check\nOK  5,000 orders\n# shopstream up\n| x", "console")
         (block,) = blocks(text)
         assert block.commands == ["make demo check", "shopstream up"]
+        assert block.shown == ["OK  5,000 orders\n", "| x\n"]
+
+    def test_what_is_typed_is_not_hidden_in_a_text(self):
+        (found,) = problems(fenced("$ shopstream rum", "text"))
+        assert found.startswith("line 5: what is typed stands in a block of the language console")
 
     def test_a_block_without_a_language_holds_commands_if_it_looks_like_it(self):
         assert [block.commands for block in blocks(fenced("make demo", ""))] == [["make demo"]]
@@ -185,8 +228,3 @@ class TestWords:
     )
     def test_a_command_line_is_split_as_a_shell_would(self, command, words):
         assert simple(command) == words
-
-
-def test_the_pages_that_are_checked_are_all_there_are():
-    assert docs_commands.ROOT == ROOT
-    assert len(PAGES) > 10

@@ -142,14 +142,15 @@ GUARD = """
 import importlib, os, psutil, sys
 
 folders, names = zip(*(argument.split("=") for argument in sys.argv[1:]))
-THROUGH = {"os.py", "_collections_abc.py", "<frozen os>", "<frozen _collections_abc>", "<frozen posixpath>",
-           "posixpath.py", "pathlib.py", "pathlib/_local.py", "pathlib/__init__.py"}  # of Python 3.11 to 3.14
-THROUGH_ENDS = tuple(f"/{name}" for name in THROUGH)
+library = os.path.dirname(os.__file__)
+# pathlib is a module in Python 3.11, and a package since.
+THROUGH = tuple(os.path.join(library, name) for name in ("os.py", "posixpath.py", "_collections_abc.py", "pathlib"))
+THROUGH += ("<frozen os>", "<frozen posixpath>", "<frozen _collections_abc>")
 ours = tuple({os.path.join(folder, name.partition(".")[0]) for folder, name in zip(folders, names)})
 
 def asked_by_project():
     frame = sys._getframe(2)
-    while frame.f_code.co_filename in THROUGH or frame.f_code.co_filename.endswith(THROUGH_ENDS):
+    while frame.f_code.co_filename.startswith(THROUGH):
         frame = frame.f_back
     return frame.f_code.co_filename.startswith(ours)
 

@@ -316,7 +316,7 @@ def test_the_requirements_of_a_job_are_there():
         if step.get("uses") == "./.github/actions/prepare"
         for name in step["with"]["requirements"].split()
     ]
-    assert {"requirements-dev.txt", "requirements-lint.txt"} < set(named)
+    assert {"requirements-dev.txt", "requirements-docs.txt", "requirements-lint.txt"} < set(named)
     assert [name for name in named if not (ROOT / name).is_file()] == []
 
 
@@ -379,8 +379,9 @@ def test_what_renovate_looks_for_is_there():
 
 
 def test_renovate_knows_the_limits_of_the_project():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    limits = dict(re.findall(r"^([\w-]+)\S*,(<[\d.]+)$", "\n".join(project["dependencies"]), re.MULTILINE))
+    data = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    wanted = "\n".join([*data["project"]["dependencies"], *data["dependency-groups"]["docs"]])
+    limits = dict(re.findall(r"^([\w-]+)\S*,(<[\d.]+)$", wanted, re.MULTILINE))
     rules = json.loads((GITHUB / "renovate.json").read_text(encoding="utf-8"))["packageRules"]
     known = {rule["matchPackageNames"][0]: rule["allowedVersions"] for rule in rules if "allowedVersions" in rule}
     assert known == limits

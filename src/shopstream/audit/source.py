@@ -37,6 +37,8 @@ _CHUNK = 2_000  # records that are read from one topic before another one has it
 _QUEUE_KB = 4_096  # what librdkafka may fetch ahead, for each topic
 _PATIENCE_S = 30.0  # without any answer from the brokers
 _HANG_S = 10.0  # after which a consumer is given up
+_NEW_S = 3.0  # a topic or a right that was made just now is not known to every broker at once
+_AGAIN_S = 0.1
 # For transactions that are still open. One that takes longer was left behind by a client that died: the broker will
 # abort it in its own time, and what it holds back is pending until then.
 _TRANSACTION_S = 5.0
@@ -216,12 +218,18 @@ class KafkaSource:
         return [place for topic in self._topics for place in self._places(topic)]
 
     def _find_partitions(self) -> dict[str, int]:
-        try:
-            found = self._admin.list_topics(timeout=_PATIENCE_S).topics
-        except KafkaException as error:
-            self._admin.poll(0)  # delivers what the error callback has to say
-            raise self._explain(error.args[0]) from error
-        if missing := [topic for topic in self._topics if topic not in found or found[topic].error]:
+        deadline = time.monotonic() + _NEW_S
+        while True:
+            try:
+                found = self._admin.list_topics(timeout=_PATIENCE_S).topics
+            except KafkaException as error:
+                self._admin.poll(0)  # delivers what the error callback has to say
+                raise self._explain(error.args[0]) from error
+            missing = [topic for topic in self._topics if topic not in found or found[topic].error]
+            if not missing or time.monotonic() > deadline:
+                break
+            time.sleep(_AGAIN_S)
+        if missing:
             # Kafka hides from a user what it may not see, so the two cannot be told apart here.
             raise ClusterError(
                 f"{self._settings.bootstrap_servers} has no topic {', '.join(missing)} that user "

@@ -34,7 +34,7 @@ def topology() -> None:
     """Topics, services, users and ACLs, as topology.yaml has them."""
 
 
-@topology.command(epilog=examples("shopstream topology show", "shopstream topology show --yaml > topology.yaml"))
+@topology.command(epilog=examples("shopstream topology show", "shopstream topology show --yaml > copy.yaml"))
 @_FILE
 @click.option("--yaml", "as_yaml", is_flag=True, help="Print the file as it is, for example to begin your own with.")
 @_JSON
