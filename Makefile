@@ -33,16 +33,16 @@ zips: $(READY) ## Build the Lambda functions' zips into build/lambdas.
 ansible: $(ANSIBLE) ## Install the Ansible that configures a deployment's hosts, into .venv-ansible.
 
 test: $(DEV) ## Pass all tests, on the real Kafka too.
-	$(BIN)/python -m pytest -m "not infra and not hosts and not rehearsal" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m "not infra and not hosts and not rehearsal" -n 2 --dist loadfile --durations 10 --durations-min 5
 
 test-fast: $(DEV) ## Pass the tests that need no Kafka.
 	$(BIN)/python -m pytest -m "not kafka and not infra and not hosts and not rehearsal"
 
 test-infra: check-infra ## Pass the tests of the deployment (needs terraform 1.11 and CPython 3.13, no account).
-	$(BIN)/python -m pytest -m infra -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m infra -n 2 --dist loadfile --durations 10 --durations-min 5
 
 test-infra-fast: check-infra ## The same without the deployments on the stand-in for AWS, which a rehearsal has too.
-	$(BIN)/python -m pytest -m "infra and not deployment" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m "infra and not deployment" -n 2 --dist loadfile --durations 10 --durations-min 5
 
 test-machines: $(DEV) ## Boot machines, crash them, cut them off, see that nothing is left (root, Debian or Ubuntu).
 	$(BIN)/python -m pytest tests/test_hosts_machines.py
@@ -96,7 +96,7 @@ $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "error: Python 3.11 or later is needed; name one: make PYTHON=python3.13 $(MAKECMDGOALS)" >&2; exit 2; }
 	@echo "making $(VENV)"
-	@$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 $(READY): requirements.txt pyproject.toml | $(VENV)/bin/python
 	@echo "installing what requirements.txt pins"

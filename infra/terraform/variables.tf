@@ -316,8 +316,8 @@ variable "orders_per_invocation" {
   nullable    = false
 
   validation {
-    condition     = var.orders_per_invocation == floor(var.orders_per_invocation) && var.orders_per_invocation >= 1 && var.orders_per_invocation <= 100000
-    error_message = "orders_per_invocation must be a whole number from 1 to 100000."
+    condition     = var.orders_per_invocation == floor(var.orders_per_invocation) && var.orders_per_invocation >= 1 && var.orders_per_invocation <= 10000
+    error_message = "orders_per_invocation must be a whole number from 1 to 10000: a function's call makes no more."
   }
 }
 

@@ -12,10 +12,9 @@ from typing import NamedTuple
 
 import pytest
 
-from shopstream.cli.main import cli
 from shopstream.cluster.home import Home
 from shopstream.cost.plan import SAMPLE
-from shopstream.reference.commands import entries
+from shopstream.reference.commands import entries, programs
 from tests.docs_commands import EXECUTED_BY, ROOT, blocks, pages, unfounded
 from tests.integration.checkout import Checkout
 
@@ -30,6 +29,8 @@ NOT_RUN = {
     "shopstream demo": "`make demo` calls it, which README.md has",
     "shopstream lambda run": "it ends by Ctrl-C; `tests/integration/test_run_lambda.py` presses it",
     "shopstream topology apply --cluster": "for three brokers; `tests/integration/test_topology_apply.py` has one",
+    "python -m shopstream.aws": "needs an AWS account; `make rehearse` calls most of them on a stand-in",
+    "scripts/": "needs an AWS account; `make rehearse` calls them on a stand-in",
     "shopstream rehearse": "root, and machines; `make rehearse`, `make test-machines` and `make test-hosts` call them",
 }
 """Examples that are not run, by how they begin, and why."""
@@ -67,7 +68,7 @@ def of_pages():
 def examples():
     """Each example with the command whose help has it. What groups show stands with their commands, too."""
     found = {}
-    for entry in entries("shopstream", cli):
+    for entry in (entry for name, program in programs().items() for entry in entries(name, program)):
         for line in entry.command.get_help(entry.context).partition("\n  Examples:\n")[2].splitlines():
             found[line.strip()] = entry.title
     return found

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
+from shopstream.cli.common import examples
 from shopstream.errors import DeploymentError, ShopstreamError, UsageError
 
 if TYPE_CHECKING:
@@ -43,12 +44,26 @@ def _common(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@click.group(context_settings=_HELP)
+@click.group(
+    context_settings=_HELP,
+    epilog=examples(
+        "scripts/deploy_all.sh --admin-cidr 203.0.113.7/32 --ssh-public-key ~/.ssh/id_ed25519.pub",
+        "python -m shopstream.aws confirm",
+        "scripts/destroy_all.sh",
+    ),
+)
 def cli() -> None:
     """The deployment on AWS: bring it up, look at it, take it down."""
 
 
-@cli.command(context_settings=_HELP)
+@cli.command(
+    context_settings=_HELP,
+    epilog=examples(
+        "python -m shopstream.aws deploy --admin-cidr 203.0.113.7/32 --ssh-public-key key.pub",
+        "python -m shopstream.aws deploy --plan-only",
+        "python -m shopstream.aws deploy --rotate payment_processor",
+    ),
+)
 @_common
 @click.option("--admin-cidr", metavar="CIDR", help="The network that SSH is open to. Needed the first time.")
 @click.option("--ssh-public-key", metavar="FILE", help="The public key that logs in. Needed the first time.")
@@ -113,7 +128,13 @@ def deploy(
     _fail_unless(all(line.ok for line in lines), "AWS does not report what was deployed: see the lines above")
 
 
-@cli.command(context_settings=_HELP)
+@cli.command(
+    context_settings=_HELP,
+    epilog=examples(
+        "python -m shopstream.aws confirm",
+        "python -m shopstream.aws confirm --name team1 --region eu-central-1",
+    ),
+)
 @_common
 @click.option("--zips", metavar="DIR", help="Where the functions' zips are, instead of build/lambdas.")
 def confirm(zips: str | None, as_json: bool, **where: Any) -> None:
@@ -129,7 +150,13 @@ def confirm(zips: str | None, as_json: bool, **where: Any) -> None:
     _fail_unless(all(line.ok for line in lines), "AWS does not report what was deployed: see the lines above")
 
 
-@cli.command(context_settings=_HELP)
+@cli.command(
+    context_settings=_HELP,
+    epilog=examples(
+        "python -m shopstream.aws verify",
+        "python -m shopstream.aws verify --wait-seconds 300 --json",
+    ),
+)
 @_common
 @click.option("--wait-seconds", type=click.FloatRange(min=0), default=120.0, show_default=True, help="How long to look again while orders are on their way.")  # fmt: skip  # noqa: E501
 @click.option("--patience", type=click.FloatRange(min=0), default=60.0, show_default=True, metavar="SECONDS", help="How long an order may be without news before what it lacks is an anomaly.")  # fmt: skip  # noqa: E501
@@ -151,7 +178,13 @@ def verify(wait_seconds: float, patience: float, ansible_variables: str | None, 
     _fail_unless(found.ok, "the shop is not as it shall be: see the lines above")
 
 
-@cli.command(context_settings=_HELP)
+@cli.command(
+    context_settings=_HELP,
+    epilog=examples(
+        "python -m shopstream.aws leftovers",
+        "python -m shopstream.aws leftovers --json",
+    ),
+)
 @_common
 def leftovers(as_json: bool, **where: Any) -> None:
     """List everything of a deployment that is there, without Terraform. Exit 1 when there is something."""
@@ -167,7 +200,13 @@ def leftovers(as_json: bool, **where: Any) -> None:
         raise DeploymentError(f"{len(found.unasked)} kinds could not be asked, so nobody knows")
 
 
-@cli.command(context_settings=_HELP)
+@cli.command(
+    context_settings=_HELP,
+    epilog=examples(
+        "python -m shopstream.aws destroy --dry-run",
+        "python -m shopstream.aws destroy",
+    ),
+)
 @_common
 @click.option("--var", "pairs", multiple=True, metavar="NAME=VALUE", help="Any Terraform variable; repeatable.")
 @click.option(
@@ -209,7 +248,9 @@ def destroy(pairs: tuple[str, ...], wait_minutes: float, dry_run: bool, yes: boo
         parts.settings.forget()
 
 
-@cli.command(context_settings=_HELP)
+@cli.command(
+    context_settings=_HELP, epilog=examples("python -m shopstream.aws inventory --output infra/ansible/inventory.ini")
+)
 @_common
 @click.option("--outputs", metavar="FILE|-", help="What `terraform output -json` printed, instead of asking Terraform.")
 @click.option("--output", metavar="FILE", help="Write it there instead of to standard output.")
@@ -237,15 +278,15 @@ def inventory(
         click.echo(text, nl=False)
 
 
-@cli.command(context_settings=_HELP)
+@cli.command(context_settings=_HELP, epilog=examples("python -m shopstream.aws clients ~/shop-clients"))
 @_common
 @click.option("--outputs", metavar="FILE|-", help="What `terraform output -json` printed, instead of asking Terraform.")
 @click.argument("directory_", metavar="DIR")
 def clients(directory_: str, outputs: str | None, as_json: bool, **where: Any) -> None:
     """Write a client properties file for each Kafka user into DIR, with the passwords of Secrets Manager.
 
-    `shopstream run --cluster DIR/admin.properties`, and any other Kafka tool, can then connect from where the brokers'
-    private addresses can be reached.
+    `shopstream audit --cluster DIR/auditor.properties`, and any other Kafka tool, can then connect from where the
+    brokers' private addresses can be reached.
     """
     from shopstream.aws import assembly, clients
     from shopstream.aws.inventory import parse

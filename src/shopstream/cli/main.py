@@ -71,7 +71,7 @@ class LazyGroup(click.Group):
 )
 @click.version_option(__version__, prog_name="shopstream")
 def cli() -> None:
-    """A web shop whose orders flow through a real, secured Kafka, exactly once, and are audited.
+    """A web shop whose orders flow through a real, secured Kafka, by its workers exactly once, and are audited.
 
     Begin with `shopstream demo`.
     """
