@@ -93,7 +93,9 @@ def test_a_failure_is_told_in_a_line_and_ends_it(project):
     with pytest.raises(DeploymentError) as caught:
         ansible(project).configure(OUTPUTS)
     text = str(caught.value)
-    assert text.startswith("`ansible-playbook reachable.yml` failed: [kafka1]: UNREACHABLE! => no route (and 1 more)")
+    assert text.startswith(
+        "`ansible-playbook reachable.yml` failed: [kafka1]: UNREACHABLE! => no route; also: [kafka2]: bad. The whole"
+    )
     assert "ansible.log" in text
     assert len(calls(project)) == 1
 
@@ -103,9 +105,12 @@ def test_of_failures_that_were_rescued_the_task_that_tells_why_is_shown(project)
         "TASK [Wait] ***\n[ERROR]: Task failed: Unknown error.\nfatal: [kafka1]: FAILED! => \n\n"
         "TASK [Read what it says] ***\nok: [kafka1]\n\n"
         "TASK [Say why] ***\n[ERROR]: Task failed: a wrong certificate\nfatal: [kafka1]: FAILED! => \n"
+        "[ERROR]: Task failed: no member\nfatal: [kafka2]: FAILED! => \n"
     )
     behave(project, f"print({said!r}); sys.exit(2)")
-    with pytest.raises(DeploymentError, match="failed: Task failed: a wrong certificate"):
+    with pytest.raises(
+        DeploymentError, match=r"failed: Task failed: a wrong certificate; also: Task failed: no member\."
+    ):
         ansible(project).configure(OUTPUTS)
 
 
@@ -177,3 +182,15 @@ def test_a_judgement_that_cannot_be_made_is_an_error(project):
     behave(project, "print('fatal: [monitoring]: UNREACHABLE', flush=True); sys.exit(4)")
     with pytest.raises(DeploymentError, match=r"judge\.yml` failed: \[monitoring\]"):
         ansible(project).judge(OUTPUTS, patience_s=5.0)
+
+
+def test_connections_of_another_deployment_are_not_shared_and_a_place_that_was_named_is_kept(project):
+    one, other = ansible(project), ansible(project)
+    one.configure(OUTPUTS)
+    one.configure({**OUTPUTS, "deployment": "another"})
+    other.environ["ANSIBLE_SSH_CONTROL_PATH_DIR"] = "/run/mine"
+    other.configure(OUTPUTS)
+    places = [call["env"]["ANSIBLE_SSH_CONTROL_PATH_DIR"] for call in calls(project)]
+    assert places[0] == places[2] != places[3]
+    assert all(place.startswith("~/.ansible/cp/") for place in places[:6])
+    assert places[6:] == ["/run/mine"] * 3

@@ -5,9 +5,11 @@ As root on Debian or Ubuntu. Elsewhere these tests fail, and say what is missing
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +18,8 @@ import psutil
 import pytest
 
 from shopstream.errors import RehearsalError
-from shopstream.rehearsal.hosts import Hosts, cgroups, needs, processes, remains
+from shopstream.rehearsal.hosts import Hosts, cgroups, guest, needs, processes, remains
+from shopstream.rehearsal.hosts.pages import Page, forward
 
 pytestmark = [pytest.mark.hosts, pytest.mark.timeout(900)]
 
@@ -41,8 +44,15 @@ def home(tmp_path_factory):
         pytest.fail(f"this test boots machines, and cannot here: {error}", pytrace=False)
     home = tmp_path_factory.mktemp("hosts")
     (home / "two.ini").write_text(INVENTORY)
+    before = of_nspawn()
     yield home
     Hosts(home).down()
+    assert of_nspawn() <= before  # after all the killing
+
+
+def of_nspawn():
+    """The locks and directories that systemd-nspawn has out here."""
+    return {path for path in Path(guest.NSPAWN).rglob("*") if path.parent != Path(guest.NSPAWN)}
 
 
 def hosts_of(home):
@@ -228,7 +238,38 @@ def test_whatever_is_killed_status_tells_and_down_clears(up, home, victim):
 def test_down_finds_everything_without_its_records(up, home):
     for path in up.state.root.glob("*.json"):
         path.unlink()
-    assert left(home)
+    up.state.sockets.mkdir()
+    assert "SSH's shared connections" in left(home)
     up.down()
     assert left(home) == {}
     assert json.dumps(up.status().to_data()["leftovers"]) == "{}"
+
+
+def test_a_connection_that_is_shared_ends_with_the_machines(up, home):
+    up.state.sockets.mkdir()
+    ssh = ["ssh", "-o", f"UserKnownHostsFile={up.state.known_hosts}", "-o", "ControlMaster=auto", "-o",
+           "ControlPersist=60", "-o", f"ControlPath={up.state.sockets}/%C", "-i", str(up.state.key)]  # fmt: skip
+    line, environment = up.command("operator", [*ssh, "admin@10.20.16.22", "true"])
+    subprocess.run(line, env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True, timeout=30)
+    assert list(up.state.sockets.iterdir())
+    up.down()
+    assert left(home) == {}
+
+
+def test_a_page_of_a_machine_is_reached_from_here(up):
+    page = Page("SSH", "198.51.100.21", 22)
+
+    async def greeting():
+        told = asyncio.get_running_loop().create_future()
+        at_work = asyncio.create_task(
+            forward([page], lambda _: up._namespace.call(lambda: socket.create_connection((page.address, 22))),
+                    told.set_result)
+        )  # fmt: skip
+        reader, writer = await asyncio.open_connection("127.0.0.1", (await told)[page])
+        said = await asyncio.wait_for(reader.read(4), 10)
+        writer.close()
+        at_work.cancel()
+        await asyncio.gather(at_work, return_exceptions=True)
+        return said
+
+    assert asyncio.run(greeting()) == b"SSH-"

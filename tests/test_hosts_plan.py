@@ -80,7 +80,7 @@ def test_a_guests_files_open_it_to_the_given_keys_only():
 def test_a_reboot_boots_again_and_any_other_end_is_the_end(tmp_path, fresh):
     """The real script, with stand-ins for what needs root."""
     for name, text in {
-        "mount": "exit 0",
+        "mount": f'echo "$*" >> {tmp_path}/mounts',
         "setpriv": 'shift 2; exec "$@"',
         "systemd-nspawn": f"echo boot >> {tmp_path}/boots; [ $(wc -l < {tmp_path}/boots) -ge 3 ] && exit 7; exit 133",
     }.items():
@@ -94,6 +94,10 @@ def test_a_reboot_boots_again_and_any_other_end_is_the_end(tmp_path, fresh):
     assert done.returncode == 7
     assert (tmp_path / "boots").read_text() == "boot\n" * 3
     assert (tmp_path / "joined").read_text().strip().isdigit()
+    # Once, before the first boot: systemd-nspawn's locks are nobody else's, and go with the mount namespace.
+    locks, disk = (tmp_path / "mounts").read_text().splitlines()
+    assert (locks.split()[:3], locks.split()[-1]) == (["-t", "tmpfs", "tmpfs"], "/run/systemd/nspawn")
+    assert disk.startswith("-t overlay")
     # With version 2 each boot has a cgroup of its own, as one that is divided takes no more processes.
     assert len(list((tmp_path / "cgroup").iterdir())) == (3 if fresh else 0)
 
@@ -146,7 +150,11 @@ def test_a_machine_that_lacks_something_is_told_all_of_it():
 
 def test_one_command_at_a_time_changes_the_machines(tmp_path):
     state = State(tmp_path / "rehearsal")
-    with state.changing(), pytest.raises(RehearsalError, match=r"another .* is changing"), state.changing():
+    with (
+        state.changing(),
+        pytest.raises(RehearsalError, match=rf"another .*pid {os.getpid()}\) is changing"),
+        state.changing(),
+    ):
         pass
     with state.changing():
         pass

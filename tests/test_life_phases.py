@@ -1,5 +1,8 @@
 """Which phases a command means, what is remembered between two of them, and that a failure clears away."""
 
+import os
+import sys
+
 import pytest
 
 from shopstream.errors import RehearsalError, UsageError
@@ -107,3 +110,27 @@ def test_an_interruption_is_remembered_and_cleared_away(world, cleared):
         rehearsal(world, [], {"flow": KeyboardInterrupt()}).run()
     assert Record.read(world.directory).results["flow"].error == "interrupted"
     assert cleared == ["cleared", "cleared"]
+
+
+def test_a_second_one_in_the_same_directory_is_refused_at_once_and_changes_nothing(world, cleared):
+    refused, said = [], []
+
+    def while_it_runs(world, result):
+        again = World(world.source, world.home, world.cache, {}, lambda _: None)
+        with pytest.raises(UsageError, match=rf"pid {os.getpid()}\) is at work in {world.directory}") as caught:
+            rehearsal(again, said).run(keep=True)
+        refused.append(caught.value)
+
+    first = rehearsal(world, [])
+    first._runs = {**first._runs, "flow": while_it_runs}
+    assert first.run()
+    assert (len(refused), said, cleared) == (1, [], ["cleared"])
+    assert rehearsal(world, said).run()
+
+
+def test_ssh_s_connections_lie_where_clearing_away_finds_them(world):
+    world.directory.mkdir(parents=True)
+    world.environ["TERRAFORM_PLUGIN_MIRROR"] = "none"
+    code = "import os; print(os.environ['ANSIBLE_SSH_CONTROL_PATH_DIR'])"
+    said = world.call([sys.executable, "-c", code], inside=False)
+    assert said.strip() == str(world.hosts.state.sockets) == f"/tmp/ss-{world.hosts.state.tag}"

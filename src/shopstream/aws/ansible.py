@@ -31,7 +31,7 @@ STOP_S = 60.0
 _POLL_S = 0.1
 _FAILED = re.compile(r"^(?:fatal: |failed: |ERROR! |\[ERROR\]: )(.+)$", re.MULTILINE)
 _TASK = re.compile(r"^(?:TASK|RUNNING HANDLER) \[", re.MULTILINE)
-_SHOWN = 500  # characters of a failure; the log has the rest
+_SHOWN, _MOST = 400, 3  # characters of a failure, and how many of them; the log has the rest
 
 
 @dataclass(frozen=True)
@@ -131,10 +131,10 @@ class Ansible:
         # name of a socket may have 104 characters on some systems, so it stays short.
         apart = hashlib.sha256(f"{self.directory} {outputs.get('deployment')} {outputs.get('vpc_id')}".encode())
         return {
-            **self.environ,
+            "ANSIBLE_SSH_CONTROL_PATH_DIR": f"~/.ansible/cp/{apart.hexdigest()[:8]}",
+            **self.environ,  # who has said where they lie, keeps them there
             "ANSIBLE_CONFIG": str(self.directory / "ansible.cfg"),
             "ANSIBLE_NOCOLOR": "true",
-            "ANSIBLE_SSH_CONTROL_PATH_DIR": f"~/.ansible/cp/{apart.hexdigest()[:8]}",
             "AWS_REGION": str(outputs.get("region")),
             "PYTHONUNBUFFERED": "1",
         }
@@ -187,9 +187,11 @@ class Ansible:
     def _failure(self, playbook: str, code: int, text: str) -> DeploymentError:
         # What failed before the last task that did was rescued, and that task tells why.
         by_task = [_FAILED.findall(part) for part in _TASK.split(text)]
-        failures = list(dict.fromkeys(next((found for found in reversed(by_task) if found), [])))
-        what = failures[0][:_SHOWN] if failures else f"exit code {code}"
-        more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
+        failed = list(dict.fromkeys(next((found for found in reversed(by_task) if found), [])))
+        failures = [each for each in failed if not each.rstrip().endswith("=>")] or failed  # those that say why
+        # Hosts fail of different causes, and the first one told may be the least of them.
+        what = "; also: ".join(each[:_SHOWN] for each in failures[:_MOST]) or f"exit code {code}"
+        more = f" (and {len(failures) - _MOST} more)" if len(failures) > _MOST else ""
         return DeploymentError(
             f"`ansible-playbook {playbook}` failed: {what}{more}. The whole text is in {self.log}; mend the cause and "
             "call again, it goes on from where it is. Lambda does not poll the brokers before this succeeds"

@@ -14,6 +14,7 @@ from shopstream.errors import UsageError
 
 if TYPE_CHECKING:
     from shopstream.rehearsal.hosts import Hosts, HostStatus
+    from shopstream.rehearsal.hosts.pages import Page
 
 CACHE = "SHOPSTREAM_REHEARSAL_CACHE"
 
@@ -29,7 +30,10 @@ _ANY_ARGUMENTS = {**_HELP, "ignore_unknown_options": True, "allow_interspersed_a
     epilog=examples("shopstream rehearse", "shopstream rehearse --keep", "shopstream rehearse --only judge"),
 )
 @click.option(
-    "--keep", is_flag=True, help="Leave everything up at the end, to look around; `rehearse hosts down` ends it."
+    "--keep",
+    is_flag=True,
+    help="Leave everything up at the end, to look around (`rehearse shell`, `rehearse pages`); `rehearse hosts down` "
+    "ends it.",
 )
 @click.option("--from", "begin", metavar="PHASE", help="Go on from this phase with what an earlier --keep has left.")
 @click.option("--only", metavar="PHASE", help="Run this phase alone, on the same, and leave everything up.")
@@ -59,6 +63,29 @@ def rehearse(context: click.Context, keep: bool, begin: str | None, only: str | 
 def shell(host: str) -> int:
     """A shell on a machine that is up, as root; on "operator" one in the machines' network."""
     return _hosts().exec(host, ["bash", "-i"] if host == "operator" else ["bash", "-l"])
+
+
+@rehearse.command(context_settings=_HELP, epilog=examples("shopstream rehearse pages"))
+def pages() -> int:
+    """Grafana, Prometheus and Control Center of the machines that are up, for a browser here. Ctrl-C ends it.
+
+    Each is led to the same port of this computer's loopback, or to the next one that is free.
+    """
+
+    def told(ports: dict[Page, int]) -> None:
+        for page, port in ports.items():
+            login = f"user {page.user}, password in the secret {page.secret}" if page.secret else "no password"
+            say(f"{page.name:<14}  http://localhost:{port}  {login}")
+        say(
+            "a password: shopstream rehearse hosts exec operator -- aws secretsmanager get-secret-value "
+            "--query SecretString --output text --secret-id SECRET\nCtrl-C ends it"
+        )
+
+    try:
+        _hosts().forward_pages(told)
+    except KeyboardInterrupt:
+        say("")
+    return 0
 
 
 @rehearse.group(

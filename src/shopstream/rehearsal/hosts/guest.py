@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 REBOOT = 133
 """systemd-nspawn's exit code when the guest asked for a reboot."""
 
+NSPAWN = "/run/systemd/nspawn"
+"""Where systemd-nspawn keeps what it shares with others of its kind."""
+
 
 @dataclass(frozen=True)
 class File:
@@ -93,7 +96,7 @@ def nspawn(plan: Plan, guest: Guest, root: Path) -> list[str]:
 def supervisor(plan: Plan, guest: Guest, *, image: Path, directory: Path, joining: Joining) -> str:
     """The shell script that mounts a guest's file system, boots it, and boots it again when it asks for that.
 
-    It runs in a mount namespace of its own: its mount is gone when it and the guest are. Any other end of the guest
+    It runs in a mount namespace of its own: its mounts are gone when it and the guest are. Any other end of the guest
     (shut down, crashed, killed) is the end of the script.
 
     Args:
@@ -109,6 +112,8 @@ def supervisor(plan: Plan, guest: Guest, *, image: Path, directory: Path, joinin
     boot = ["setpriv", "--pdeathsig", "KILL", *nspawn(plan, guest, root)]
     lines = ["set -eu"]
     lines += [f"echo $$ > {shlex.quote(str(path))}" for path in joining.supervisor]
+    # systemd-nspawn keeps locks and directories there, and leaves them when it is killed: these go with the mount.
+    lines.append(f"mount -t tmpfs tmpfs -o mode=0755,X-mount.mkdir {NSPAWN}")
     lines += [shlex.join(["mount", "-t", "overlay", "overlay", "-o", overlay, str(root)]), "boots=0", "while :; do"]
     lines.append("  code=0")
     if joining.fresh is None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 from shopstream.aws import ansible
 from shopstream.cluster.home import write_private
 from shopstream.errors import RehearsalError, UsageError
-from shopstream.rehearsal.hosts import cgroups, faults, ground, needs, processes, remains
+from shopstream.rehearsal.hosts import cgroups, faults, ground, needs, pages, processes, remains
 from shopstream.rehearsal.hosts.ground import Aws
 from shopstream.rehearsal.hosts.inventory import Inventory, parse
 from shopstream.rehearsal.hosts.namespace import Namespace
@@ -28,8 +29,10 @@ if TYPE_CHECKING:
     from shopstream.rehearsal.hosts import network
     from shopstream.rehearsal.hosts.ground import Supplies
     from shopstream.rehearsal.hosts.machines import Machine
+    from shopstream.rehearsal.hosts.pages import Page
 
 _BOOT_S = 90.0
+_ANSWER_S = 10.0
 _SAMPLE = Path(__file__).with_name("sample-outputs.json")
 
 
@@ -188,7 +191,6 @@ class Hosts(faults.Faults, ground.Ground):
         """
         needs.require_root()
         with self.state.changing():
-            shutil.rmtree(self._sockets, ignore_errors=True)
             return remains.clear(self.state, cgroups.find())
 
     def status(self) -> Status:
@@ -280,16 +282,30 @@ class Hosts(faults.Faults, ground.Ground):
             ],
         )
         # Another rehearsal has the same addresses: a connection that is shared by address must not be shared with it.
-        environment["ANSIBLE_SSH_CONTROL_PATH_DIR"] = str(self._sockets)
+        environment["ANSIBLE_SSH_CONTROL_PATH_DIR"] = str(self.state.sockets)
         config = playbook.absolute().parent / "ansible.cfg"
         if config.is_file():
             environment["ANSIBLE_CONFIG"] = str(config)
         return subprocess.run(line, env=environment, check=False).returncode
 
-    @property
-    def _sockets(self) -> Path:
-        """SSH's shared connections. Their names may have 104 characters: they lie apart from a deep state directory."""
-        return Path(f"/tmp/ss-{self.state.tag}")  # noqa: S108 - Ansible makes it 0700
+    def forward_pages(self, told: Callable[[dict[Page, int]], None]) -> None:
+        """Lead ports of this computer's loopback to the machines' web pages, until Ctrl-C.
+
+        Args:
+            told: Told each page's port here, when all can be opened.
+
+        Raises:
+            RehearsalError: No machines are up, or none with a page.
+            KeyboardInterrupt: Ctrl-C.
+        """
+        self._running()
+        source = str(self.state.inventory)
+        found = pages.pages_of(parse(self.state.inventory.read_text(encoding="utf-8"), source))
+
+        def connect(page: Page) -> socket.socket:
+            return self._namespace.call(lambda: socket.create_connection((page.address, page.port), timeout=_ANSWER_S))
+
+        asyncio.run(pages.forward(found, connect, told))
 
     # The steps of `up`
 

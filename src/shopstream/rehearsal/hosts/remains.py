@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from shopstream.rehearsal.hosts.state import State
 
 _KILL_S = 20.0
-_NSPAWN = (Path("/run/systemd/nspawn/propagate"), Path("/run/systemd/nspawn/unix-export"))
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ def look(state: State, found: Hierarchies) -> Remains:
             else [],
             f"links ss-{state.tag}, vb-{state.tag}-* out here": _links(state),
             f"mounts below {state.root}, in any mount namespace": processes.mounts_below(state.root),
-            "systemd-nspawn's directories in /run/systemd/nspawn": [str(each) for each in _directories(state)],
+            "SSH's shared connections": [str(state.sockets)] if os.path.lexists(state.sockets) else [],
             f"guests' files in {state.guests}": [each.name for each in state.guests.glob("*")],
         }
     )
@@ -106,8 +105,7 @@ def clear(state: State, found: Hierarchies) -> Remains:
     processes.wait_until(lambda: not _removed(group), 5.0)
     for line in processes.mounts_below(state.root):
         subprocess.run(["umount", "--lazy", line.rsplit(" (pid", 1)[0]], capture_output=True, check=False)
-    for directory in _directories(state):
-        shutil.rmtree(directory, ignore_errors=True)
+    shutil.rmtree(state.sockets, ignore_errors=True)  # now that nobody can make it anew
     state.delete()
     after = look(state, found)
     if after:
@@ -165,7 +163,3 @@ def _tell(pids: set[int]) -> list[str]:
 def _links(state: State) -> list[str]:
     names = (f"ss-{state.tag}", f"vb-{state.tag}-")
     return [link.name for link in Path("/sys/class/net").iterdir() if link.name.startswith(names)]
-
-
-def _directories(state: State) -> list[Path]:
-    return [each for place in _NSPAWN for each in place.glob(f"{state.tag}-*")]

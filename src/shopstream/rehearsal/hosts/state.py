@@ -18,8 +18,10 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import os
 import shutil
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shopstream.cluster.home import write_private
@@ -27,8 +29,29 @@ from shopstream.errors import RehearsalError, UsageError
 from shopstream.rehearsal.hosts.plan import Plan, tag_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
+
+    from shopstream.errors import ShopstreamError
+
+
+@contextlib.contextmanager
+def locked(path: Path, refused: Callable[[str], ShopstreamError]) -> Iterator[None]:
+    """Hold a lock, or refuse at once. The system frees it when the process ends, however it ends.
+
+    Args:
+        path: The file; it is made when it does not exist, stays, and has the holder's pid.
+        refused: Makes the error of that pid, when another process holds it.
+    """
+    with path.open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            raise refused(file.read() or "unknown") from error
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
 
 
 @dataclass(frozen=True)
@@ -96,6 +119,11 @@ class State:
         """All that the guests have written."""
         return self.root / "guests"
 
+    @property
+    def sockets(self) -> Path:
+        """SSH's shared connections. Their names may have 104 characters: they lie apart from a deep state directory."""
+        return Path(f"/tmp/ss-{self.tag}")  # noqa: S108 - Ansible makes it 0700
+
     def guest(self, name: str) -> Path:
         """The directory of one guest."""
         return self.guests / name
@@ -125,14 +153,14 @@ class State:
             RehearsalError: Another command holds it.
         """
         self.create()
-        with (self.root / "lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise RehearsalError(
-                    f"another `shopstream rehearse hosts` command is changing the machines of {self.root}: "
-                    "try again when it is done"
-                ) from error
+
+        def refused(pid: str) -> RehearsalError:
+            return RehearsalError(
+                f"another `shopstream rehearse hosts` command (pid {pid}) is changing the machines of {self.root}: "
+                "try again when it is done"
+            )
+
+        with locked(self.root / "lock", refused):
             yield
 
     def write(self, record: Record) -> None:

@@ -43,7 +43,8 @@ PHASES = (
     Phase("teardown", "destroy_all.sh; nothing is left in the account and on this machine"),
 )
 NAMES = tuple(phase.name for phase in PHASES)
-LAST = "teardown"
+GROUND, LAST = "ground", "teardown"
+"""What the phases after it have built is gone when the first of these begins; the last one clears everything away."""
 _ONLY_LOOK = {"judge", "faults", "change"}
 """They build nothing that a later phase needs."""
 

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from shopstream.errors import RehearsalError
+from shopstream.aws.terraform import Terraform
+from shopstream.errors import DeploymentError, RehearsalError
 from shopstream.lambdas.runtime import LocalRuntime
 from shopstream.rehearsal.hosts import needs as machines
 from shopstream.rehearsal.life import functions, site
@@ -45,13 +46,14 @@ def needs(world: World, result: Result) -> None:
         problems += str(error).splitlines()
     if not (world.source / "infra" / "terraform").is_dir():
         problems.append(f"{world.source} is no checkout of the project: call this in one")
-    if shutil.which("terraform") is None:
-        problems.append(
-            "terraform cannot be found: install Terraform 1.11 or later (developer.hashicorp.com/terraform)"
-        )
+    try:
+        Terraform(world.source, log=world.directory / "log", environ=world.environ, tell=world.tell).check()
+    except DeploymentError as error:
+        problems.append(str(error))
     if not (world.source / ".venv" / ".ready-dev").exists() or not (world.source / ".venv-ansible" / ".ready").exists():
         problems.append("the Python environments are not complete: `make .venv/.ready-dev .venv-ansible/.ready`")
-    memory, disk = psutil.virtual_memory().available, shutil.disk_usage(world.source).free
+    memory = psutil.virtual_memory().available
+    disk = min(shutil.disk_usage(_existing(place)).free for place in (world.home, world.cache))
     if memory < MEMORY_GIB * _GIB:
         problems.append(f"{memory / _GIB:.1f} GiB of memory are free, {MEMORY_GIB} are needed: end something else")
     if disk < DISK_GIB * _GIB:
@@ -69,6 +71,11 @@ def needs(world: World, result: Result) -> None:
         "disk": f"{disk / _GIB:.1f} GiB free",
         "processors": str(os.cpu_count()),
     }
+
+
+def _existing(place: Path) -> Path:
+    """A directory, or the nearest one above it that is there."""
+    return next(each for each in (place, *place.parents) if each.exists())
 
 
 def inotify() -> tuple[int, int]:
@@ -101,10 +108,10 @@ def _providers(world: World) -> None:
     """Fetch Terraform's provider, which it cannot do from within the machines' network."""
     if world.environ.get("TERRAFORM_PLUGIN_MIRROR") or world.environ.get("TF_CLI_CONFIG_FILE"):
         return
-    mirror = world.cache / "terraform-providers"
+    mirror = world.providers
     if not mirror.is_dir():
         world.progress("fetching Terraform's provider (once)")
-        part = world.cache / "terraform-providers.part"
+        part = mirror.with_suffix(".part")
         shutil.rmtree(part, ignore_errors=True)
         module = world.source / "infra" / "terraform"
         world.call(["terraform", f"-chdir={module}", "providers", "mirror", str(part)], inside=False, within=900)

@@ -10,6 +10,7 @@ from shopstream.cluster.home import write_private
 from shopstream.errors import RehearsalError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 FILE = "rehearsal.json"
@@ -78,6 +79,11 @@ class Record:
         self.results.pop(result.name, None)
         self.results[result.name] = result
         self.write()
+
+    def forget(self, phases: Iterable[str]) -> None:
+        """Drop the results of phases, whose work is gone."""
+        for name in phases:
+            self.results.pop(name, None)
 
     def data(self, phase: str) -> dict[str, Any]:
         """What a phase has left for others; empty when it was not run."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from shopstream.errors import ShopstreamError
+from shopstream.errors import ShopstreamError, UsageError
+from shopstream.rehearsal.hosts.state import locked
 from shopstream.rehearsal.life import changing, deploying, ending, flowing, hurting, preparing
-from shopstream.rehearsal.life.phases import LAST, NAMES, chosen
+from shopstream.rehearsal.life.phases import GROUND, LAST, NAMES, chosen
 from shopstream.rehearsal.life.record import Record, Result
 
 if TYPE_CHECKING:
@@ -65,10 +66,23 @@ class Rehearsal:
             Whether all of them succeeded.
 
         Raises:
-            UsageError: There is no such phase.
+            UsageError: There is no such phase, or another rehearsal is at work in the same directory.
             RehearsalError: What a phase stands on is not there.
             KeyboardInterrupt: Ctrl-C; without `keep` everything is cleared away first.
         """
+        directory = self.world.directory
+        directory.mkdir(parents=True, exist_ok=True)
+
+        def refused(pid: str) -> UsageError:
+            return UsageError(
+                f"another `shopstream rehearse` (pid {pid}) is at work in {directory}: wait until it has ended, or "
+                "choose another directory with SHOPSTREAM_HOME"
+            )
+
+        with locked(directory / "lock", refused):
+            return self._run(begin=begin, only=only, keep=keep)
+
+    def _run(self, *, begin: str | None, only: str | None, keep: bool) -> bool:
         world = self.world
         phases = chosen(begin=begin, only=only, keep=keep, done=world.record.done)
         stays = keep or only is not None
@@ -91,6 +105,8 @@ class Rehearsal:
         log = world.logs / f"{NAMES.index(name) + 1:02d}-{name}.log"
         log.write_text("", encoding="utf-8")
         world.log = log
+        if name == GROUND:
+            world.record.forget(NAMES[NAMES.index(GROUND) :])
         result = Result(name, time.time(), log=str(log))
         self._told(result, False)
         began = time.monotonic()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import subprocess
 import sys
@@ -81,6 +82,12 @@ class World:
         return self.site / "build" / "lambdas"
 
     @property
+    def providers(self) -> Path:
+        """Terraform's providers, in the versions that the checkout asks for."""
+        wanted = (self.source / "infra" / "terraform" / "versions.tf").read_bytes()
+        return self.cache / f"terraform-providers-{hashlib.sha256(wanted).hexdigest()[:12]}"
+
+    @property
     def namespace(self) -> Namespace:
         """The machines' network."""
         return Namespace(f"{PREFIX}{self.hosts.state.tag}")
@@ -152,7 +159,9 @@ class World:
             line, environment = self.hosts.command(OPERATOR, command)
         else:
             line, environment = list(command), dict(self.environ)
-        environment = {**environment, **self._terraform(), **(more or {})}
+        # Where clearing away finds them: Ansible's own place would be the user's home directory.
+        sockets = {"ANSIBLE_SSH_CONTROL_PATH_DIR": str(self.hosts.state.sockets)}
+        environment = {**environment, **self._terraform(), **sockets, **(more or {})}
         self.tell(f"$ {' '.join(command)}")
         with tempfile.TemporaryFile() as printed, (self.log or self.directory / "log").open("ab") as said:
             began = said.tell()
@@ -200,10 +209,9 @@ class World:
 
     def _terraform(self) -> dict[str, str]:
         """Where Terraform finds its provider, which it cannot fetch from within."""
-        mirror = self.cache / "terraform-providers"
-        if self.environ.get("TERRAFORM_PLUGIN_MIRROR") or self.environ.get("TF_CLI_CONFIG_FILE") or not mirror.is_dir():
+        if self.environ.get("TERRAFORM_PLUGIN_MIRROR") or self.environ.get("TF_CLI_CONFIG_FILE"):
             return {}
-        return {"TERRAFORM_PLUGIN_MIRROR": str(mirror)}
+        return {"TERRAFORM_PLUGIN_MIRROR": str(self.providers)} if self.providers.is_dir() else {}
 
     # Asking what stands in for AWS
 
