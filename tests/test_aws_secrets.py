@@ -77,7 +77,11 @@ def test_a_password_that_was_lost_is_written_again_by_a_new_version(aws):
 
 @pytest.mark.parametrize(
     ("rotate", "changed"),
-    [(["admin"], {"admin"}), (["broker", "admin"], {"broker", "admin"}), (["all"], set(OURS.logins))],
+    [
+        (["admin"], {"admin"}),
+        (["broker", "admin"], {"broker", "admin"}),
+        (["all"], set(OURS.logins) - {"zookeeper_quorum", "zookeeper_client"}),
+    ],
 )
 def test_rotation_is_a_new_version(aws, rotate, changed):
     first = secrets.collect(aws, OURS)
@@ -91,6 +95,11 @@ def test_rotation_is_a_new_version(aws, rotate, changed):
 def test_rotating_nobody_is_wrong_use(aws):
     with pytest.raises(UsageError, match="no such Kafka user or account"):
         secrets.collect(aws, OURS, rotate=["nobody"])
+
+
+def test_a_password_of_zookeeper_cannot_be_rotated(aws):
+    with pytest.raises(UsageError, match="zookeeper_quorum: ZooKeeper's members would no longer know each other"):
+        secrets.collect(aws, OURS, rotate=["admin", "zookeeper_quorum"])
 
 
 def test_a_secret_that_waits_for_its_deletion_is_restored_where_the_deployment_lives(aws):

@@ -124,6 +124,16 @@ class World:
         return supplies.prepare(CACHE).upgrade_variables("http://10.20.0.1")
 
 
+def recap(text):
+    """Each host's line of Ansible's recap, as numbers."""
+    lines = text[text.index("PLAY RECAP") :].splitlines()[1:]
+    return {
+        line.split(":")[0].strip(): {key: int(value) for key, value in (pair.split("=") for pair in line.split()[2:])}
+        for line in lines
+        if " : ok=" in line
+    }
+
+
 def words(text):
     """The same on one line."""
     return " ".join(text.split())

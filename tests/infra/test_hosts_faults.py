@@ -5,12 +5,13 @@ The flow is `shopstream run` with worker processes on the operator's machine; it
 """
 
 import secrets
+import subprocess
 import sys
 import time
 
 import pytest
 
-from tests.infra.hosts_world import words
+from tests.infra.hosts_world import PLAYBOOKS, ROOT, recap, words
 
 pytestmark = [pytest.mark.hosts, pytest.mark.faults, pytest.mark.timeout(1500)]
 
@@ -107,7 +108,8 @@ def test_a_new_password_of_a_service(world):
     with world.flow("password", orders=25_000):
         renew(world, "kafka/payment_processor")
         world.write_clients()
-        world.hosts.run("kafka2", ["systemctl", "restart", "kafka"])
+        restarted = world.hosts.run("kafka2", ["systemctl", "restart", "kafka"], timeout=240)
+        assert restarted.returncode == 0, restarted.stderr
         in_sync(world)
     world.play("verify.yml")
 
@@ -141,18 +143,30 @@ def test_many_orders_fit_into_the_memory(world):
 class TestBrokenInput:
     """Each stops early and says what to do; nothing is changed; a rerun after mending completes."""
 
+    def stops(self, world, *arguments):
+        """What is said by a run that fails, and that has changed nothing."""
+        text = world.play(*arguments, expect=1)
+        assert [host for host, counts in recap(text).items() if counts["changed"]] == [], text[-3000:]
+        return words(text)
+
     def test_an_unknown_variable(self, world):
-        assert "Nobody has declared: kafka_heap" in words(world.play("site.yml", "-e", "kafka_heap=384", expect=1))
+        assert "Nobody has declared: kafka_heap" in self.stops(world, "site.yml", "-e", "kafka_heap=384")
+
+    def test_an_inventory_that_is_not_there(self, world):
+        command = [ROOT / ".venv-ansible/bin/ansible-playbook", "-i", world.home / "no-inventory.ini", "site.yml"]
+        done = subprocess.run(command, cwd=PLAYBOOKS, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode != 0
+        assert "has no hosts for zookeeper, kafka, monitoring" in words(done.stdout + done.stderr)
 
     def test_too_little_memory(self, world):
-        said = words(world.play("site.yml", "-e", "kafka_heap_mb=900", expect=1))
+        said = self.stops(world, "site.yml", "-e", "kafka_heap_mb=900")
         assert "kafka1 has 1024 MiB, and needs 1350" in said
         assert "Lower kafka_heap_mb" in said
 
     def test_an_unreachable_host(self, world):
         world.hosts.unplug("zookeeper3")
         try:
-            said = words(world.play("site.yml", "--tags", "zookeeper", expect=1))
+            said = self.stops(world, "site.yml", "--tags", "zookeeper")
         finally:
             world.hosts.plug("zookeeper3")
         assert "No SSH to zookeeper3" in said, said[-2000:]
@@ -164,7 +178,7 @@ class TestBrokenInput:
         restore = gone + "c.restore_secret(SecretId='shopstream/hosts/grafana_admin')"
         world.operator(sys.executable, "-c", delete)
         try:
-            said = words(world.play("site.yml", expect=1))
+            said = self.stops(world, "site.yml")
         finally:
             world.operator(sys.executable, "-c", restore)
         assert "lacks shopstream/hosts/grafana_admin" in said, said[-2000:]
@@ -178,7 +192,7 @@ class TestBrokenInput:
             "kafka_archive_checksum": "sha512:" + "0" * 128,
         }
         said = words(world.play("upgrade.yml", *(f"-e{key}={value}" for key, value in variables.items()), expect=1))
-        assert "checksum" in said
+        assert f"did not match {'0' * 128}" in said, said[-3000:]
 
     def test_mended_it_completes(self, world):
         variables = [f"-e{key}={value}" for key, value in world.upgrade_variables().items()]

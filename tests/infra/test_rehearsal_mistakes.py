@@ -54,7 +54,8 @@ class Kept:
             self.passes(phase)
 
     def down(self):
-        self._run("hosts", "down")
+        done = self._run("hosts", "down")
+        assert done.returncode == 0, done.stderr[-5000:]
 
     @contextlib.contextmanager
     def planted(self, name, *, instead_of, there_is):

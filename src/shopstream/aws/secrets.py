@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from shopstream.aws.ownership import Deployment
 
 ALL = "all"
+FIXED = frozenset({"zookeeper_quorum", "zookeeper_client"})
+"""Accounts whose passwords stay: a running ensemble cannot change them member by member, and no playbook tries."""
+
 _MISSING = "ResourceNotFoundException"
 
 
@@ -80,11 +83,11 @@ def collect(
         managed: The names of secrets in Terraform's state.
         written: The version that Terraform's state says was written last; 0 for none.
         change: Whether a secret that is scheduled for deletion may be dealt with; otherwise it counts as missing.
-        rotate: Users and accounts to give a new password, or `all`.
+        rotate: Users and accounts to give a new password, or `all` but those of `FIXED`.
         make: Makes a password.
 
     Raises:
-        UsageError: `rotate` names somebody who is neither.
+        UsageError: `rotate` names somebody who is neither, or one of `FIXED`.
         AwsError: A secret may not be read, or is not what it should be.
     """
     logins = deployment.logins
@@ -93,10 +96,15 @@ def collect(
         raise UsageError(
             f"--rotate {', '.join(sorted(unknown))}: no such Kafka user or account; there are {', '.join(logins)}"
         )
+    if fixed := FIXED & set(rotate):
+        raise UsageError(
+            f"--rotate {', '.join(sorted(fixed))}: ZooKeeper's members would no longer know each other or the brokers. "
+            "A deployment that is made anew has new ones"
+        )
     passwords, made, renewed = {}, [], False
     for login, name in logins.items():
         known = _read(aws, deployment, name, managed, change)
-        if known is None or ALL in rotate or login in rotate:
+        if known is None or login in rotate or (ALL in rotate and login not in FIXED):
             made.append(login)
             # Terraform believes that it has written this one: only a new version makes it write again.
             renewed |= known is not None or name in managed

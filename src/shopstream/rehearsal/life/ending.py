@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from typing import TYPE_CHECKING
 
@@ -18,9 +17,7 @@ if TYPE_CHECKING:
 def teardown(world: World, result: Result) -> None:
     """Let the production's script destroy it, ask what is left, and clear the machines away."""
     world.script("destroy_all.sh", *world.place, "--yes", "--json")
-    left = json.loads(world.tool("leftovers", *world.place, "--json"))["left"]
-    if left:
-        raise RehearsalError(f"there is still {left}")
+    world.tool("leftovers", *world.place, "--json")  # fails when there are some
     log = world.hosts.state.root / "aws.log"
     unsupported = unsupported_in(log.read_text(encoding="utf-8", errors="replace"))
     functions.stop(world)

@@ -86,16 +86,25 @@ def by_hand(world: World, orders: int) -> int:
     return acknowledged
 
 
-def by_clock(world: World) -> str:
-    """Wait until the schedule has invoked the generator, and that has succeeded; how often it was due.
+def brought_by_clock(world: World) -> set[str]:
+    """The requests by which the schedule has invoked the generator, and that succeeded."""
+    outcomes = functions.status(world)["asynchronous"]["outcomes"]
+    return {each["request_id"] for each in outcomes if each["function"] == GENERATOR and not each["error"]}
+
+
+def by_clock(world: World, before: set[str]) -> str:
+    """Wait until the schedule has brought orders once more; how often it was due in all.
+
+    Args:
+        world: The rehearsal.
+        before: What `brought_by_clock` said when the waiting was to begin.
 
     Raises:
         RehearsalError: It has not.
     """
 
     def succeeded() -> bool:
-        outcomes = functions.status(world)["asynchronous"]["outcomes"]
-        return any(each["function"] == GENERATOR and not each["error"] for each in outcomes)
+        return bool(brought_by_clock(world) - before)
 
     def why() -> str:
         status = functions.status(world)
@@ -144,6 +153,9 @@ def _busy(world: World) -> str:
 def flowing(world: World, found: dict[str, int], *, pause: float = 1.0) -> Iterator[None]:
     """Let orders come as long as the body runs, ten at a time.
 
+    Raises:
+        RehearsalError: Not a single one was taken.
+
     Args:
         world: The rehearsal.
         pause: Seconds between two invocations of the generator.
@@ -168,6 +180,10 @@ def flowing(world: World, found: dict[str, int], *, pause: float = 1.0) -> Itera
     finally:
         ended.set()
         thread.join(150)
+    if not found["acknowledged"]:
+        raise RehearsalError(
+            f"no order was taken while they should flow: {found['refused']} calls of the generator failed"
+        )
 
 
 def add_acknowledged(world: World, result: Result, orders: int) -> None:

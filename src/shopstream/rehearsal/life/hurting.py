@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 from shopstream.rehearsal.cloud.control import ask
 from shopstream.rehearsal.life import functions
-from shopstream.rehearsal.life.flowing import add_acknowledged, by_clock, flowing, judged, quiet, start
+from shopstream.rehearsal.life.flowing import (
+    add_acknowledged,
+    brought_by_clock,
+    by_clock,
+    flowing,
+    judged,
+    quiet,
+    start,
+)
 from shopstream.rehearsal.life.world import DEPLOYMENT, wait_for
 
 if TYPE_CHECKING:
@@ -27,7 +35,7 @@ def faults(world: World, result: Result) -> None:
     Among them are orders that the schedule brings.
     """
     start(world)
-    before = _totals(world)
+    before, brought = _totals(world), brought_by_clock(world)
     sent: dict[str, int] = {}
     ask(world.functions, "faults", redeliver=REDELIVERED)
     ask(world.functions, "faults", function=FAILING, redeliver=REDELIVERED, fail=FAILED)
@@ -40,7 +48,7 @@ def faults(world: World, result: Result) -> None:
             world.hosts.start(VICTIM)
             world.tell(f"{VICTIM} boots")
             time.sleep(5)
-            scheduled = by_clock(world)
+            scheduled = by_clock(world, brought)
             # Which batches fail is drawn by lot: orders flow until some have, or nothing was shown.
             wait_for(
                 lambda: all(_suffered(world, before).values()),
