@@ -63,7 +63,7 @@ def carry_out(*, keep: bool, begin: str | None, only: str | None, as_json: bool)
                 _tell(line)
             _tell(f"\nthe report: {file}\nthe logs: {world.logs}")
     if keep or only:
-        _tell("what stands is kept: `shopstream rehearse shell HOST`, `shopstream rehearse pages`; `shopstream rehearse hosts down` ends it")
+        _tell("what stands is kept: see `shopstream rehearse shell HOST` and `pages`; `hosts down` ends it")
     if as_json:
         say(json.dumps(json.loads(world.record.path.read_text(encoding="utf-8")), indent=2))
     return 0 if ok else 1
