@@ -1,4 +1,4 @@
-"""A child process: what it writes into its log is shown while it writes, and it is ended with all that it started."""
+"""A child process: what it writes into its log is shown while it writes, and its group is interrupted."""
 
 from __future__ import annotations
 

@@ -360,7 +360,7 @@ class Hosts(faults.Faults, ground.Ground):
         self.state.write(Record(planned, str(supplies.image), complete=True, began=began, ground=True))
 
     def _wait_for_doors(self, machines: Sequence[Machine], seconds: float = _BOOT_S) -> None:
-        """Wait until SSH answers on each of them, or one has ended."""
+        """Wait until SSH answers on each of them."""
         waiting = {str(machine.guest.address): machine for machine in machines}
         command = [sys.executable, "-m", "shopstream.rehearsal.hosts.doors", str(seconds), *waiting]
         with subprocess.Popen(

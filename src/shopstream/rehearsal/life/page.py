@@ -115,7 +115,8 @@ def _zips(record: Record) -> str:
     hashes: Mapping[str, str] = record.data("zips").get("zips") or {}
     if not hashes:
         return ""
-    return _details(f"{len(hashes)} zips", _table(("zip", "CodeSha256, built and run"), hashes.items()))
+    head = "CodeSha256, built and run" if "judge" in record.done else "CodeSha256, as built"
+    return _details(f"{len(hashes)} zips", _table(("zip", head), hashes.items()))
 
 
 def _table(head: Iterable[str] | None, rows: Iterable[Iterable[str]]) -> str:
