@@ -176,7 +176,8 @@ def test_what_is_checked_and_tested_locally_is_checked_and_tested_there():
     wanted = {name for data in (CI, REHEARSAL) for step in steps(data) for name in made(step.get("run", ""))}
     assert wanted >= {"check", "test-fast", "test", "test-infra", "test-hosts", "rehearse", "zips", "demo"}
     parts = {"supplies": "rehearse", "test-machines": "test-hosts", "test-infra-fast": "test-infra"}
-    locally = made((ROOT / ".ci" / "run").read_text(encoding="utf-8"))
+    targets = made((ROOT / ".ci" / "run").read_text(encoding="utf-8"))
+    locally = {name for name in targets if not name.startswith(".venv")}  # each of the others makes those that it needs
     assert wanted >= {parts.get(name, name) for name in locally}
 
 
