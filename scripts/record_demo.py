@@ -27,7 +27,7 @@ from itertools import groupby, pairwise
 
 import pyte
 
-COLUMNS, ROWS = 104, 33
+COLUMNS, ROWS = 104, 34
 PICTURE_S = 0.2  # pictures are at least so far apart
 MOST_STILL_S = 1.5
 END_S = 8.0  # the last picture stays
