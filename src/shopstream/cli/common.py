@@ -5,26 +5,38 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from shopstream.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rich.console import Console
+
+F = TypeVar("F", bound="Callable[..., Any] | click.Command")
 
 TOPOLOGY = "SHOPSTREAM_TOPOLOGY"
 """The environment variable that names the topology for every command that takes one."""
 
-topology_option = click.option(
+
+def topology_named(*names: str, about: str) -> Callable[[F], F]:
+    """An option that names a topology file; `SHOPSTREAM_TOPOLOGY` stands in for it.
+
+    Args:
+        names: As click takes them: the option's names, and the parameter's.
+        about: Its help.
+    """
+    file = click.Path(path_type=Path)
+    return click.option(*names, type=file, metavar="FILE", envvar=TOPOLOGY, show_envvar=True, help=about)
+
+
+topology_option = topology_named(
     "--topology",
     "topology_file",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    envvar=TOPOLOGY,
-    show_envvar=True,
-    help="Your own topology, the code of its services beside it: services/<name>/<name>.py [the shop's own].",
+    about="Your own topology, the code of its services beside it: services/<name>/<name>.py [the shop's own].",
 )
 
 

@@ -9,20 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from shopstream.cli.common import TOPOLOGY, examples
+from shopstream.cli.common import examples, topology_named
 
 if TYPE_CHECKING:
     from shopstream.topology import Operator, Topology
 
-_FILE = click.option(
-    "--file",
-    "--topology",
-    "path",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    envvar=TOPOLOGY,
-    show_envvar=True,
-    help="The topology file; by default the one that comes with shopstream.",
+_FILE = topology_named(
+    "--file", "--topology", "path", about="The topology file; by default the one that comes with shopstream."
 )
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
