@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from shopstream.rehearsal.hosts.hosts import Hosts, HostStatus, Status, Up
+    from shopstream.rehearsal.hosts.hosts import Hosts
+    from shopstream.rehearsal.hosts.status import HostStatus, Status, Up
 
 __all__ = ["HostStatus", "Hosts", "Status", "Up"]
 
