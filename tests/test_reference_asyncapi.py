@@ -9,12 +9,12 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-import services
 from services.order_generator.order_generator import generate_orders
 from shopstream import topology
 from shopstream.events import encode
 from shopstream.reference import asyncapi, events_page, flow
 from shopstream.runs import encode_run
+from shopstream.runtime.processor import look_beside
 from shopstream.runtime.telemetry import traceparent
 from tests import adding
 from tests.behaviour import MemoryWorld
@@ -169,10 +169,10 @@ class TestValidity:
                 assert valid(example.get("headers", {}), message.get("headers", {}))
 
 
-def test_a_service_s_own_events_are_described_too(tmp_path, monkeypatch):
+def test_a_service_s_own_events_are_described_too(tmp_path):
     shutil.copyfile(ROOT / "topology.yaml", tmp_path / "topology.yaml")
     adding.carry_out(adding.ANSWERS, tmp_path)
-    monkeypatch.setattr(services, "__path__", [str(tmp_path / "services"), *services.__path__])
+    look_beside(tmp_path / "topology.yaml")
     named = topology.load(tmp_path / "topology.yaml")
     seen = flow.observe(named)
     made = asyncapi.document(named, seen)

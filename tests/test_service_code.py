@@ -1,6 +1,5 @@
 """A service's code is found beside its topology or in the package, and asked for by name before anything starts."""
 
-import sys
 import textwrap
 from pathlib import Path
 
@@ -17,16 +16,6 @@ from shopstream.topology import default_path, load
 OWN = Path(services.__file__).parent
 ENTRY = "services:\n  fraud_checker:\n    consumes: [order_placed]\n    options: {limit: 5}\n"
 REACT = "def react(event, *, limit):\n    return ()\n"
-
-
-@pytest.fixture(autouse=True)
-def only_here(monkeypatch):
-    """What a test lets be found is forgotten afterwards."""
-    monkeypatch.setattr(services, "__path__", list(services.__path__))
-    yield
-    for name in [name for name in sys.modules if name.startswith("services.fraud_checker")]:
-        del sys.modules[name]
-    vars(services).pop("fraud_checker", None)
 
 
 @pytest.fixture
