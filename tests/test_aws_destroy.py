@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from itertools import islice
 
 import pytest
 from botocore.exceptions import ClientError
@@ -12,6 +13,7 @@ from shopstream.aws import buckets, interfaces, leftovers, mappings
 from shopstream.aws.authority import find_or_make, keep
 from shopstream.aws.destroy import STEPS, Destroyer, explain
 from shopstream.aws.leftovers.functions import owned_functions
+from shopstream.aws.waiting import pauses
 from shopstream.errors import AwsError, DeploymentError
 from tests.aws_account import (
     NEIGHBOUR,
@@ -400,3 +402,9 @@ def test_a_mapping_is_disabled_before_it_is_deleted(aws, terraform, monkeypatch)
     assert mappings.remove(aws, OURS, tell=silent, poll_s=0.01) == 1
     assert calls[:2] == ["update_event_source_mapping", "delete_event_source_mapping"]
     assert mappings.mappings_of(aws, OURS) == []
+
+
+def test_what_ends_soon_is_seen_soon_and_what_takes_long_is_not_asked_for_all_the_time():
+    first = list(islice(pauses(10.0), 6))
+    assert first == [1.0, 2.0, 4.0, 8.0, 10.0, 10.0]
+    assert list(islice(pauses(0.01), 2)) == [0.01, 0.01]

@@ -19,7 +19,7 @@ from shopstream.aws.following import Follower, end
 from shopstream.errors import DeploymentError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 PLAYBOOKS = ("reachable.yml", "site.yml", "verify.yml")
 """In this order: wait for the hosts, make a cluster of them, look at what it does."""
@@ -46,7 +46,7 @@ class Ansible:
         tell: Gets each line of output.
         private_key: The SSH key to log in with; None for what SSH finds itself.
         variables: Given to every playbook, for example where the topology is.
-        limit_s: Seconds that a playbook may take.
+        limit_s: Seconds that it may take.
     """
 
     directory: Path
@@ -86,9 +86,9 @@ class Ansible:
         """
         self.check()
         file = self._inventory(outputs)
-        for playbook in PLAYBOOKS:
-            self.tell(f"ansible-playbook {playbook}")
-            self._run(playbook, file, self._environment(outputs))
+        # One process: it keeps its connections and what the preflight has read, and ends where a playbook fails.
+        self.tell(f"ansible-playbook {' '.join(PLAYBOOKS)}")
+        self._run(PLAYBOOKS, file, self._environment(outputs))
 
     def judge(self, outputs: Mapping[str, Any], *, patience_s: float) -> dict[str, Any]:
         """Ask the hosts how the shop does. Nothing is changed.
@@ -108,7 +108,7 @@ class Ansible:
             found = Path(folder) / "found.json"
             self.tell(f"ansible-playbook {JUDGE}")
             more = {"judge_file": str(found), "judge_patience_seconds": patience_s}
-            self._run(JUDGE, file, self._environment(outputs), more)
+            self._run((JUDGE,), file, self._environment(outputs), more)
             data: dict[str, Any] = json.loads(found.read_text(encoding="utf-8"))
         return data
 
@@ -140,9 +140,14 @@ class Ansible:
         }
 
     def _run(
-        self, playbook: str, file: Path, environment: Mapping[str, str], more: Mapping[str, Any] | None = None
+        self,
+        playbooks: Sequence[str],
+        file: Path,
+        environment: Mapping[str, str],
+        more: Mapping[str, Any] | None = None,
     ) -> None:
-        line = [self._program(), "-i", str(file), playbook]
+        called = f"ansible-playbook {' '.join(playbooks)}"
+        line = [self._program(), "-i", str(file), *playbooks]
         variables = {**self.variables, **(more or {})}
         line += ["-e", json.dumps(variables)] if variables else []
         self.log.parent.mkdir(parents=True, exist_ok=True)
@@ -162,11 +167,11 @@ class Ansible:
                 stderr=subprocess.STDOUT,
                 process_group=0,
             )
-            code = self._wait(child, playbook, said)
+            code = self._wait(child, called, said)
         if code != 0:
-            raise self._failure(playbook, code, said.text)
+            raise self._failure(called, code, said.text)
 
-    def _wait(self, child: subprocess.Popen[bytes], playbook: str, said: Follower) -> int:
+    def _wait(self, child: subprocess.Popen[bytes], called: str, said: Follower) -> int:
         deadline = time.monotonic() + self.limit_s
         try:
             while child.poll() is None and time.monotonic() < deadline:
@@ -179,12 +184,12 @@ class Ansible:
             said.follow()
         if late:
             raise DeploymentError(
-                f"`ansible-playbook {playbook}` was stopped after {self.limit_s:.0f} s: look into {self.log}, then "
+                f"`{called}` was stopped after {self.limit_s:.0f} s: look into {self.log}, then "
                 "call again, it goes on from there"
             )
         return child.returncode
 
-    def _failure(self, playbook: str, code: int, text: str) -> DeploymentError:
+    def _failure(self, called: str, code: int, text: str) -> DeploymentError:
         # What failed before the last task that did was rescued, and that task tells why.
         by_task = [_FAILED.findall(part) for part in _TASK.split(text)]
         failed = list(dict.fromkeys(next((found for found in reversed(by_task) if found), [])))
@@ -193,7 +198,7 @@ class Ansible:
         what = "; also: ".join(each[:_SHOWN] for each in failures[:_MOST]) or f"exit code {code}"
         more = f" (and {len(failures) - _MOST} more)" if len(failures) > _MOST else ""
         return DeploymentError(
-            f"`ansible-playbook {playbook}` failed: {what}{more}. The whole text is in {self.log}; mend the cause and "
+            f"`{called}` failed: {what}{more}. The whole text is in {self.log}; mend the cause and "
             "call again, it goes on from where it is. Lambda does not poll the brokers before this succeeds"
         )
 

@@ -93,7 +93,7 @@ class Destroyer:
         variables: Terraform variables, for example the topology.
         interface_limit_s: How long to wait for Lambda's network interfaces.
         mapping_limit_s: How long to wait for the mappings.
-        poll_s: How long between two looks.
+        poll_s: How long between two looks, after the first ones.
         before_step: Gets the name of each step before it begins; a test may raise here.
     """
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from shopstream.aws.account import code_of, pages
+from shopstream.aws.waiting import pauses
 from shopstream.errors import AwsError
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def wait_until_gone(
         vpcs: The deployment's networks.
         tell: Gets a line about what is waited for, every half minute.
         limit_s: How long to wait.
-        poll_s: How long between two looks.
+        poll_s: How long between two looks, after the first ones.
         clock: Seconds that only grow.
 
     Returns:
@@ -95,7 +96,9 @@ def wait_until_gone(
     first = left = of_lambda(aws, vpcs)
     if left:
         tell(f"waiting for {_named(left)}, which Lambda made; {USUAL}")
-    while left:
+    for pause_s in pauses(poll_s):
+        if not left:
+            break
         for interface in left:
             if interface.status == "available":
                 _delete(aws, interface)
@@ -112,7 +115,7 @@ def wait_until_gone(
         if now - told >= _TELL_EVERY_S:
             told = now
             tell(f"still waiting for {_named(left)}, for {_duration(now - begin)} so far; {USUAL}")
-        time.sleep(min(poll_s, max(0.0, limit_s - (now - begin))))
+        time.sleep(min(pause_s, max(0.0, limit_s - (now - begin))))
     return len(first)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from shopstream.aws.account import code_of, pages
+from shopstream.aws.waiting import pauses
 from shopstream.errors import AwsError
 
 if TYPE_CHECKING:
@@ -108,10 +109,11 @@ def remove(
         AwsError: Some are still there after the time limit.
     """
     client = aws.client("lambda")
-    first = mappings_of(aws, deployment)
-    left = first
+    first = left = mappings_of(aws, deployment)
+    if not first:
+        return 0
     deadline = time.monotonic() + limit_s
-    while left:
+    for pause_s in pauses(poll_s):
         for mapping in left:
             if mapping.state not in {"Disabled", "Disabling", "Deleting"}:
                 _try(client.update_event_source_mapping, UUID=mapping.uuid, Enabled=False)
@@ -127,7 +129,7 @@ def remove(
                 "Call the same command again: it goes on from there"
             )
         tell(f"waiting until Lambda has deleted {len(left)} event source mappings")
-        time.sleep(poll_s)
+        time.sleep(pause_s)
     return len(first)
 
 

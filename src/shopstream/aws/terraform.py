@@ -35,6 +35,8 @@ _POLL_S = 0.1
 _TRACES = ("TF_LOG", "TF_LOG_CORE", "TF_LOG_PROVIDER")
 """With them the provider writes out what it sends to AWS, a secret's value too."""
 _LOCK = ("-lock-timeout=15s",)
+_AT_ONCE = ("-parallelism=20",)
+"""Most of what is made or destroyed is waited for: with Terraform's ten, some instances wait for others."""
 _CHANGES = 2  # what `plan -detailed-exitcode` says when there is something to do
 _LOCKED = "Error acquiring the state lock"
 _LOCK_ID = re.compile(r"^[│|\s]*ID:\s+(\S+)", re.MULTILINE)
@@ -123,13 +125,13 @@ class Terraform:
 
     def apply(self, plan: Path, *, secrets: Mapping[str, str], limit_s: float = APPLY_LIMIT_S) -> None:
         """Carry out a plan. Ephemeral variables are in no plan: they must be given once more."""
-        self._run("apply", *_LOCK, *self._state(), str(plan), secrets=secrets, limit_s=limit_s)
+        self._run("apply", *_LOCK, *_AT_ONCE, *self._state(), str(plan), secrets=secrets, limit_s=limit_s)
 
     def destroy(
         self, *, variables: Mapping[str, str], secrets: Mapping[str, str], limit_s: float = DESTROY_LIMIT_S
     ) -> None:
         """Destroy everything that the state knows."""
-        options = ["-auto-approve", *_LOCK, *self._state(), *_options(variables)]
+        options = ["-auto-approve", *_LOCK, *_AT_ONCE, *self._state(), *_options(variables)]
         self._run("destroy", *options, secrets=secrets, limit_s=limit_s)
 
     def outputs(self) -> dict[str, Any]:
