@@ -44,7 +44,7 @@ def rehearse(context: click.Context, keep: bool, begin: str | None, only: str | 
 
     Without a command: needs, supplies, zips, ground, infrastructure, boot, firewall, configure, poll, flow, judge,
     faults, change, teardown. It needs root on Debian or Ubuntu, Terraform, 5 GiB of memory and 6 GiB of disk, changes
-    nothing outside of its state directory and namespaces, and takes 12 to 15 minutes. Ctrl-C clears everything away.
+    nothing outside of its state directory and namespaces, and takes 8 to 12 minutes. Ctrl-C clears everything away.
     Exit code 0: all phases succeeded; 1: one failed, and is named.
     """
     if context.invoked_subcommand is not None:
