@@ -167,9 +167,12 @@ class TestBrokenInput:
         world.hosts.unplug("zookeeper3")
         try:
             said = self.stops(world, "site.yml", "--tags", "zookeeper")
+            waited = self.stops(world, "reachable.yml", "-e", "reachable_seconds=5")
         finally:
             world.hosts.plug("zookeeper3")
         assert "No SSH to zookeeper3" in said, said[-2000:]
+        assert "No SSH to zookeeper3" in waited, waited[-2000:]
+        assert "within 5 s: does it run" in waited, waited[-2000:]
         assert "Nothing has been changed" in said
 
     def test_a_missing_secret(self, world):
