@@ -29,11 +29,8 @@ locals {
     monitoring     = { type = var.instance_types.monitoring, disk = var.volume_sizes.monitoring, group = aws_security_group.monitoring.id }
   }
 
-  private_ips = {
-    for name, host in local.hosts : name => cidrhost(local.subnets[host.zone].cidr_block, host.host)
-  }
-  # Not asked of the instances: the functions need not wait for them.
-  kafka_private_ips = [for name in keys(local.kafka) : local.private_ips[name]]
+  # Asked of the instances: functions in the same subnets must not be given an address before these have theirs.
+  kafka_private_ips = [for name in keys(local.kafka) : aws_instance.host[name].private_ip]
   bootstrap_servers = join(",", [for ip in local.kafka_private_ips : "${ip}:9094"])
 }
 
@@ -49,7 +46,7 @@ resource "aws_instance" "host" {
   instance_type               = local.roles[each.value.role].type
   key_name                    = aws_key_pair.admin.key_name
   subnet_id                   = local.subnets[each.value.zone].id
-  private_ip                  = local.private_ips[each.key]
+  private_ip                  = cidrhost(local.subnets[each.value.zone].cidr_block, each.value.host)
   associate_public_ip_address = local.bastion ? null : true # private subnets give none
   vpc_security_group_ids      = [aws_security_group.ssh.id, aws_security_group.hosts.id, local.roles[each.value.role].group]
 

@@ -90,8 +90,7 @@ def test_what_is_something_else_is_left_alone(tmp_path, strange):
             del entry["content"]
     found = place(tmp_path, entry)
     assert found["failed"]
-    wanted = "directory" if strange == "file" else "file"
-    assert f"{path} could not be put in place: there is something there that is no {wanted}" in found["msg"]
+    assert f"{path} could not be put in place: there is a {strange}" in found["msg"]
     assert strange == "directory" or path.read_text(encoding="utf-8") == "mine\n"
 
 
@@ -110,3 +109,16 @@ def test_permissions_are_never_left_to_chance(tmp_path):
     found = place(tmp_path, {"path": str(tmp_path / "x"), "content": ""}, mode=None)
     assert "no mode is given, neither for it nor for all" in found["msg"]
     assert not (tmp_path / "x").exists()
+
+
+def test_parents_of_a_directory_are_made_like_it_and_a_link_to_one_is_as_good(tmp_path):
+    deep, disk, data = tmp_path / "a" / "b", tmp_path / "disk", tmp_path / "data"
+    disk.mkdir(mode=0o777)
+    data.symlink_to(disk)
+    entries = [{"path": str(deep)}, {"path": str(data)}, {"path": str(data / "x"), "content": "1\n", "mode": "0600"}]
+    made = place(tmp_path, *entries, mode="0750")
+    assert made["changed_paths"] == [each["path"] for each in entries]
+    assert [permissions(path) for path in (tmp_path / "a", deep, disk)] == ["0750"] * 3
+    assert data.is_symlink()
+    assert (disk / "x").read_text(encoding="utf-8") == "1\n"
+    assert not place(tmp_path, *entries, mode="0750")["changed"]

@@ -1,6 +1,6 @@
 """Tries to read a node of ZooKeeper without a password: anonymous_reader.py ADDRESSES TLS_PORT PLAIN_PORT PATH CA.
 
-Exit 1 if any member lets it. It speaks just as much of ZooKeeper's protocol as that takes.
+Exit 1 if any member lets it, or cannot be asked. It speaks just as much of ZooKeeper's protocol as that takes.
 """
 
 import socket
@@ -43,23 +43,27 @@ def read(connection: socket.socket, path: str) -> str:
     return REFUSED.get(error, f"error {error}")
 
 
-def ask(address: str, tls_port: int, plain_port: int, path: str, ca: str) -> tuple[int, list[str]]:
-    """Ask one member both ways: how often it let somebody in, and what is to be told of it."""
-    open_doors, said = 0, []
+def ask(address: str, tls_port: int, plain_port: int, path: str, ca: str) -> tuple[bool, list[str]]:
+    """Ask one member both ways: whether it refused both, and what is to be told of it."""
+    said = []
     try:
         with socket.create_connection((address, plain_port), timeout=5):
+            closed = False
             said.append(f"{address}:{plain_port} is open without TLS")
-            open_doors += 1
     except OSError as error:
+        closed = True
         said.append(f"{address}:{plain_port} without TLS: {error.strerror or error}")
     context = ssl.create_default_context(cafile=ca)
-    with (
-        socket.create_connection((address, tls_port), timeout=10) as plain,
-        context.wrap_socket(plain, server_hostname=address) as connection,
-    ):
-        refused = read(connection, path)
+    try:
+        with (
+            socket.create_connection((address, tls_port), timeout=10) as plain,
+            context.wrap_socket(plain, server_hostname=address) as connection,
+        ):
+            refused = read(connection, path)
+    except (OSError, struct.error) as error:  # nobody knows then whether it would have refused
+        return False, [*said, f"{address}:{tls_port} could not be asked: {error}"]
     said.append(f"{address}:{tls_port} {path} without a password: {refused or 'READ'}")
-    return open_doors + (not refused), said
+    return closed and bool(refused), said
 
 
 def main() -> int:
@@ -70,7 +74,7 @@ def main() -> int:
         found = [each.result() for each in asked]
     for _, said in found:
         print(*said, sep="\n")
-    return 1 if any(open_doors for open_doors, _ in found) else 0
+    return 0 if all(refused for refused, _ in found) else 1
 
 
 if __name__ == "__main__":

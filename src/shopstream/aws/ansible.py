@@ -46,7 +46,7 @@ class Ansible:
         tell: Gets each line of output.
         private_key: The SSH key to log in with; None for what SSH finds itself.
         variables: Given to every playbook, for example where the topology is.
-        limit_s: Seconds that it may take.
+        limit_s: Seconds that each playbook may take.
     """
 
     directory: Path
@@ -167,12 +167,12 @@ class Ansible:
                 stderr=subprocess.STDOUT,
                 process_group=0,
             )
-            code = self._wait(child, called, said)
+            code = self._wait(child, called, said, self.limit_s * len(playbooks))
         if code != 0:
             raise self._failure(called, code, said.text)
 
-    def _wait(self, child: subprocess.Popen[bytes], called: str, said: Follower) -> int:
-        deadline = time.monotonic() + self.limit_s
+    def _wait(self, child: subprocess.Popen[bytes], called: str, said: Follower, limit_s: float) -> int:
+        deadline = time.monotonic() + limit_s
         try:
             while child.poll() is None and time.monotonic() < deadline:
                 said.follow()
@@ -184,7 +184,7 @@ class Ansible:
             said.follow()
         if late:
             raise DeploymentError(
-                f"`{called}` was stopped after {self.limit_s:.0f} s: look into {self.log}, then "
+                f"`{called}` was stopped after {limit_s:.0f} s: look into {self.log}, then "
                 "call again, it goes on from there"
             )
         return child.returncode

@@ -22,7 +22,9 @@ description:
     So nobody sees half of it, and nobody sees it who may not.
 options:
   entries:
-    description: What to put in place. An entry without O(entries[].content) is a directory, whose parent must be there.
+    description:
+      - What to put in place. An entry without O(entries[].content) is a directory; parents that are missing are made
+        like it. A link to a directory is as good as one.
     required: true
     type: list
     elements: dict
@@ -116,22 +118,27 @@ def _old(path: Path, *, directory: bool) -> bytes | None:
     Raises:
         OSError: It is something else, or cannot be read.
     """
+    if directory and path.is_dir():  # or a link to one: data may lie on another disk
+        return b""
     if not os.path.lexists(path):
         return None
-    if path.is_symlink() or directory != path.is_dir():
-        raise FileExistsError(f"there is something there that is no {'directory' if directory else 'file'}")
-    return b"" if directory else path.read_bytes()
+    kind = "link" if path.is_symlink() else "directory" if path.is_dir() else "file"
+    if directory or kind != "file":
+        raise FileExistsError(f"there is a {kind}")
+    return path.read_bytes()
 
 
 def _put(module: AnsibleModule, path: Path, content: str | None, mode: str, *, there: bool) -> bool:
     """Write a file when there is content, else make a directory; whether anything was, or would be, changed."""
     if there and content is None:
-        return bool(module.set_fs_attributes_if_different(_attributes(module, path, mode), changed=False))
+        attributes = _attributes(module, path.resolve(), mode)
+        return bool(module.set_fs_attributes_if_different(attributes, changed=False))
     if module.check_mode:
         return True
     if content is None:
-        path.mkdir(mode=0o700)
-        module.set_fs_attributes_if_different(_attributes(module, path, mode), changed=True)
+        for each in reversed([path, *(parent for parent in path.parents if not parent.exists())]):
+            each.mkdir(mode=0o700)
+            module.set_fs_attributes_if_different(_attributes(module, each, mode), changed=True)
         return True
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # for nobody but us
     try:
