@@ -164,7 +164,7 @@ def zipped(text):
     """A small zip."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("a.py", text)
+        archive.writestr(zipfile.ZipInfo("a.py"), text)  # with a date that is always the same
     return buffer.getvalue()
 
 

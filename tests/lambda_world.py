@@ -19,10 +19,10 @@ def runtime():
 
 
 def zipped(path, **modules):
-    """A zip of modules, given by name with their source."""
+    """A zip of modules, given by name with their source. The same modules make the same bytes at any time."""
     with zipfile.ZipFile(path, "w") as archive:
         for name, source in modules.items():
-            archive.writestr(f"{name}.py", textwrap.dedent(source))
+            archive.writestr(zipfile.ZipInfo(f"{name}.py"), textwrap.dedent(source))
     return path
 
 
