@@ -2,15 +2,14 @@
 
 import base64
 import hashlib
-import io
 import json
 import urllib.request
 import uuid
-import zipfile
 
 import pytest
 
 from shopstream.rehearsal.aws import AwsStandIn
+from tests.aws_world import zipped
 from tests.waiting import until
 
 pytestmark = pytest.mark.infra
@@ -24,13 +23,6 @@ TRUST = {
 SECRET = "arn:aws:secretsmanager:us-east-1:123456789012:secret:shopstream/kafka/user-abcdef"
 CA = "arn:aws:secretsmanager:us-east-1:123456789012:secret:shopstream/kafka-ca-abcdef"
 GROUP = "payment_processor.order_placed"
-
-
-def zipped(text):
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr(zipfile.ZipInfo("code.py"), text)  # with a date that is always the same
-    return buffer.getvalue()
 
 
 def fetch(address):

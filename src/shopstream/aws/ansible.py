@@ -87,7 +87,6 @@ class Ansible:
         self.check()
         file = self._inventory(outputs)
         # One process: it keeps its connections and what the preflight has read, and ends where a playbook fails.
-        self.tell(f"ansible-playbook {' '.join(PLAYBOOKS)}")
         self._run(PLAYBOOKS, file, self._environment(outputs))
 
     def judge(self, outputs: Mapping[str, Any], *, patience_s: float) -> dict[str, Any]:
@@ -106,7 +105,6 @@ class Ansible:
         file = self._inventory(outputs)
         with tempfile.TemporaryDirectory(prefix="shopstream-judge-") as folder:
             found = Path(folder) / "found.json"
-            self.tell(f"ansible-playbook {JUDGE}")
             more = {"judge_file": str(found), "judge_patience_seconds": patience_s}
             self._run((JUDGE,), file, self._environment(outputs), more)
             data: dict[str, Any] = json.loads(found.read_text(encoding="utf-8"))
@@ -147,6 +145,7 @@ class Ansible:
         more: Mapping[str, Any] | None = None,
     ) -> None:
         called = f"ansible-playbook {' '.join(playbooks)}"
+        self.tell(called)
         line = [self._program(), "-i", str(file), *playbooks]
         variables = {**self.variables, **(more or {})}
         line += ["-e", json.dumps(variables)] if variables else []
