@@ -194,11 +194,14 @@ class AwsStandIn:
         """The calls that the server could not answer as AWS would: unknown to it, or ended by an error of its own.
 
         Each is "<service>.<Operation>: <why>", once, in the order of their first appearance since the start.
+
+        Raises:
+            AwsError: Nobody can know, for there is no log.
         """
         try:
             return unsupported_in(self.log.read_text(encoding="utf-8", errors="replace"))
-        except FileNotFoundError:
-            return []
+        except FileNotFoundError as error:
+            raise AwsError(f"{self.log} is not there: it was deleted, or start() was never called") from error
 
     def _hello(self, child: subprocess.Popen[bytes], deadline: float) -> dict[str, Any]:
         assert child.stdout is not None  # noqa: S101 - a pipe was asked for
