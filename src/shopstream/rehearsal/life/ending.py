@@ -6,7 +6,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from shopstream.errors import RehearsalError
-from shopstream.rehearsal.life import functions
+from shopstream.rehearsal.life import functions, secrecy
 from shopstream.rehearsal.unsupported import unsupported_in
 
 if TYPE_CHECKING:
@@ -16,12 +16,14 @@ if TYPE_CHECKING:
 
 def teardown(world: World, result: Result) -> None:
     """Let the production's script destroy it, ask what is left, and clear the machines away."""
+    words = world.ask(secrecy.words)
     world.script("destroy_all.sh", *world.place, "--yes", "--json")
     world.tool("leftovers", *world.place, "--json")  # fails when there are some
     log = world.hosts.state.root / "aws.log"
     unsupported = unsupported_in(log.read_text(encoding="utf-8", errors="replace"))
     functions.stop(world)
     keep_logs(world)
+    read = secrecy.search(words, [world.directory])
     functions.forget(world)
     remains = world.hosts.down()
     if unsupported:
@@ -29,6 +31,7 @@ def teardown(world: World, result: Result) -> None:
     result.counts = {
         "left in the account": "nothing",
         "left on this machine": f"nothing, looked for in {len(remains.places)} kinds of places",
+        "passwords and keys outside Secrets Manager": f"none of {len(words)}, looked for in {read:,} files",
         "calls that the stand-in for AWS could not answer": "none",
     }
 
