@@ -217,6 +217,46 @@ def test_an_interrupt_reaches_terraform_once_however_often_it_is_repeated(fake, 
     assert calls(fake)[0]["pgid"] != os.getpgid(0)
 
 
+WHOLE = """
+signal.signal(signal.SIGINT, lambda *_: (print("broken off", flush=True), sys.exit(1)))
+print("creating", flush=True)
+deadline = time.monotonic() + {seconds}
+while time.monotonic() < deadline: time.sleep(0.02)
+print("created", flush=True)
+"""
+
+
+def interrupting(fake, told, tmp_path, *lines):
+    """A Terraform during which the user presses Ctrl-C after each of these lines."""
+
+    def tell(line):
+        told.append(line)
+        if any(line.startswith(each) for each in lines):
+            threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+    environ = {"PATH": f"{fake}:{os.environ['PATH']}"}
+    return Terraform(tmp_path, log=tmp_path / "log", environ=environ, tell=tell)
+
+
+def test_an_apply_is_completed_before_an_interrupt_ends_the_deployment(fake, told, tmp_path):
+    """Broken off, it would not know what AWS is just making."""
+    behave(fake, WHOLE.format(seconds=1))
+    with pytest.raises(KeyboardInterrupt):
+        interrupting(fake, told, tmp_path, "creating").apply(tmp_path / "plan", secrets={})
+    assert told[-1] == "created"
+    assert "Ctrl-C once more breaks it off" in told[-2]
+
+
+def test_a_second_interrupt_breaks_an_apply_off_and_tells_what_that_may_cost(fake, told, tmp_path):
+    behave(fake, WHOLE.format(seconds=60))
+    with pytest.raises(KeyboardInterrupt):
+        interrupting(fake, told, tmp_path, "creating", "interrupted: Terraform completes").apply(
+            tmp_path / "plan", secrets={}
+        )
+    assert "broken off" in told
+    assert "may be missing from the state" in told[-1]
+
+
 def test_outputs_and_state_are_data(terraform, tmp_path):
     assert terraform.outputs() == {"a": [1]}
     assert terraform.state_data() == {"resources": []}

@@ -124,8 +124,12 @@ class Terraform:
         return self._run("plan", *options, secrets=secrets, limit_s=limit_s, good=(0, 2)) == _CHANGES
 
     def apply(self, plan: Path, *, secrets: Mapping[str, str], limit_s: float = APPLY_LIMIT_S) -> None:
-        """Carry out a plan. Ephemeral variables are in no plan: they must be given once more."""
-        self._run("apply", *_LOCK, *_AT_ONCE, *self._state(), str(plan), secrets=secrets, limit_s=limit_s)
+        """Carry out a plan. Ephemeral variables are in no plan: they must be given once more.
+
+        The first Ctrl-C waits until it is done. An interrupted Terraform has its provider break off the calls that are
+        under way, so what AWS is just making is missing from the state, and a second apply finds it in its way.
+        """
+        self._run("apply", *_LOCK, *_AT_ONCE, *self._state(), str(plan), secrets=secrets, limit_s=limit_s, whole=True)
 
     def destroy(
         self, *, variables: Mapping[str, str], secrets: Mapping[str, str], limit_s: float = DESTROY_LIMIT_S
@@ -161,6 +165,7 @@ class Terraform:
         limit_s: float,
         secrets: Mapping[str, str] | None = None,
         good: tuple[int, ...] = (0,),
+        whole: bool = False,
     ) -> int:
         line = [self._program, command, "-input=false", "-no-color", *arguments]
         self.log.parent.mkdir(parents=True, exist_ok=True)
@@ -183,16 +188,21 @@ class Terraform:
                 process_group=0,
             )
             said = Follower(reader, self._tell)
-            code = self._wait(child, command, limit_s, said)
+            code = self._wait(child, command, limit_s, said, whole=whole)
         if code not in good:
             raise self._failure(command, code, said.text)
         return code
 
-    def _wait(self, child: subprocess.Popen[bytes], command: str, limit_s: float, said: Follower) -> int:
+    def _wait(
+        self, child: subprocess.Popen[bytes], command: str, limit_s: float, said: Follower, *, whole: bool
+    ) -> int:
         deadline = time.monotonic() + limit_s
-        try:
-            while (code := child.poll()) is None:
+        interrupt: KeyboardInterrupt | None = None
+        while True:
+            try:
                 said.follow()
+                if (code := child.poll()) is not None:
+                    break
                 if time.monotonic() > deadline:
                     self._end(child, said)
                     raise DeploymentError(
@@ -200,11 +210,25 @@ class Terraform:
                         f"came. Look into {self.log}, then call the same command again, it goes on from there"
                     )
                 time.sleep(_POLL_S)
-        except KeyboardInterrupt:
-            self._tell("interrupted: Terraform finishes what it is doing and saves its state; please wait")
-            self._end(child, said)
-            raise
+            except KeyboardInterrupt as error:
+                if whole and interrupt is None:
+                    interrupt = error
+                    self._tell(
+                        "interrupted: Terraform completes this apply first, some minutes at most, so that its state "
+                        "knows all that AWS makes; then it ends. Ctrl-C once more breaks it off"
+                    )
+                    continue
+                self._tell("interrupted: Terraform finishes what it is doing and saves its state; please wait")
+                self._end(child, said)
+                if whole:
+                    self._tell(
+                        "what AWS was just making may be missing from the state, and in the way of the next call: "
+                        "`python -m shopstream.aws leftovers` lists what is there"
+                    )
+                raise
         said.follow()
+        if interrupt is not None:
+            raise interrupt
         return code
 
     def _end(self, child: subprocess.Popen[bytes], said: Follower) -> None:
