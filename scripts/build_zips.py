@@ -133,7 +133,7 @@ def build(services: Sequence[str], arch: str, out: Path) -> Iterator[Built]:
                 f"service {service!r} of topology.yaml has no services/{service}/{service}.py: write it, "
                 "with `def handler(event, context)`"
             )
-    reaches = {service: reachable(f"services.{service}.{service}", SOURCES) for service in services}
+    reaches = {service: reachable(_entries(service), SOURCES) for service in services}
     third_party: dict[str, bytes] = {}
     layer = b""
     if any(reach.foreign - _PROVIDED for reach in reaches.values()):
@@ -152,6 +152,12 @@ def build(services: Sequence[str], arch: str, out: Path) -> Iterator[Built]:
         path = out / f"{service}.zip"
         write(path, content)
         yield Built(service, path, len(content), hashlib.sha256(content).hexdigest())
+
+
+def _entries(service: str) -> tuple[str, ...]:
+    """The modules that Lambda imports for a function."""
+    core = f"services.{service}.{service}"
+    return (core,) if service in EXTRA else (core, "shopstream.runtime.entry")
 
 
 def _tell(text: str) -> None:

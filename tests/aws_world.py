@@ -146,7 +146,7 @@ class World:
             code = zipped(service.name)
             (zips / f"{service.name}.zip").write_bytes(code)
             make_function(
-                self.aws, name, OURS, role=role, code=code, Handler=f"services.{service.name}.{service.name}.handler",
+                self.aws, name, OURS, role=role, code=code, Handler=service.lambda_handler,
                 Environment={"Variables": variables},
                 VpcConfig={"SubnetIds": self.private, "SecurityGroupIds": [self.groups["lambdas"]]},
             )  # fmt: skip

@@ -21,7 +21,7 @@ resource "aws_lambda_function" "service" {
   role          = aws_iam_role.function[each.key].arn
   runtime       = "python3.13"
   architectures = [var.lambda_architecture]
-  handler       = "services.${each.key}.${each.key}.handler"
+  handler       = "shopstream.runtime.entry.${each.key}"
   memory_size   = var.lambda_memory_mb
   timeout       = var.lambda_timeout_seconds
 

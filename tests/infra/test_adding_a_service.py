@@ -68,7 +68,7 @@ def test_a_service_that_reads_gets_what_the_page_names(plans):
     (function,), (log,) = new["aws_lambda_function"], new["aws_cloudwatch_log_group"]
     assert (function["function_name"], function["handler"]) == (
         f"shopstream-{NAME}",
-        f"services.{NAME}.{NAME}.handler",
+        f"shopstream.runtime.entry.{NAME}",
     )
     assert log["name"] == f"/aws/lambda/shopstream-{NAME}"
     (mapping,), (secret,) = new["aws_lambda_event_source_mapping"], new["aws_secretsmanager_secret"]

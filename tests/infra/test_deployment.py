@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,8 +17,12 @@ import pytest
 
 from shopstream import topology as topologies
 from shopstream.aws.ownership import Deployment
+from shopstream.aws.settings import stand_ins
+from shopstream.aws.terraform import Terraform
+from shopstream.errors import RehearsalError
 from shopstream.lambdas.model import FunctionConfig, MappingConfig
 from shopstream.rehearsal.aws import ACCOUNT_ID, REGION, AwsStandIn
+from shopstream.rehearsal.life import secrecy
 from shopstream.rehearsal.life import site as checkout
 
 pytestmark = [pytest.mark.infra, pytest.mark.deployment, pytest.mark.timeout(900)]
@@ -39,6 +44,7 @@ class Site:
         self.aws = aws
         self.key = folder / "key.pub"
         self.said = folder / "said.log"
+        self.retired: dict[str, str] = {}  # passwords that a rotation has replaced, by their users
         checkout.make(ROOT, folder)
         self.key.write_text("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl test\n")
 
@@ -78,9 +84,46 @@ class Site:
         self.news = done.stderr
         return json.loads(done.stdout) if done.stdout.strip() else None
 
-    def up(self, *arguments):
+    def interrupted(self, name, *arguments, after):
+        """Call a script, and press Ctrl-C when it has said something so many times: (what, how often)."""
+        what, times = after
+        command = [str(ROOT / "scripts" / f"{name}_all.sh"), *self.place, *arguments]
+        child = subprocess.Popen(
+            command,
+            env=self.aws.apart(os.environ),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # whoever runs the tests may ignore it
+        )
+        said = []
+        with child:
+            for line in child.stderr:
+                said.append(line)
+                times -= what in line
+                if times == 0:
+                    times = -1
+                    os.killpg(child.pid, signal.SIGINT)
+            assert child.wait(WITHIN) == 130, said[-20:]
+        assert times < 0
+        assert "Traceback" not in "".join(said)
+        with self.said.open("a", encoding="utf-8") as file:
+            file.write(f"$ {command}, interrupted\n{''.join(said)}\n")
+
+    @property
+    def made(self):
+        """How many resources Terraform's state has."""
+        state = json.loads((self.folder / "infra" / "terraform" / "terraform.tfstate").read_text(encoding="utf-8"))
+        return sum(len(each["instances"]) for each in state["resources"] if each["mode"] == "managed")
+
+    def deploying(self, *arguments):
+        """The arguments of deploy_all.sh."""
         zips = self.folder / "build" / "lambdas"
-        checks = self.script("deploy", "--zips", str(zips), "--skip-zips", "--infrastructure-only", "--yes", *arguments)
+        return ("--zips", str(zips), "--skip-zips", "--infrastructure-only", "--yes", *arguments)
+
+    def up(self, *arguments):
+        checks = self.script("deploy", *self.deploying(*arguments))
         wrong = [line for line in checks["checks"] if not line["ok"]]
         assert checks["ok"], wrong
         assert len(checks["checks"]) > 50
@@ -94,6 +137,27 @@ class Site:
             if (name := secret["Name"]).startswith((f"{self.deployment.name}/kafka/", f"{self.deployment.name}/hosts/"))
         }
 
+    def plan_a_rotation(self, out):
+        """Plan new passwords for everybody; what they are, each with its user's name."""
+        made = {user: f"planned-for-{user}-{'x' * 20}" for user in self.passwords()}
+        accounts = set(self.deployment.accounts)
+        known = {
+            "kafka_passwords": {user: word for user, word in made.items() if user not in accounts},
+            "host_passwords": {user: word for user, word in made.items() if user in accounts},
+        }
+        terraform = Terraform(
+            self.folder / "infra" / "terraform",
+            log=self.folder / "terraform.log",
+            environ=self.aws.apart(os.environ),
+            tell=lambda _: None,
+        )
+        hidden = {name: json.dumps(passwords) for name, passwords in known.items()}
+        assert terraform.plan(out, variables={**stand_ins(), "secrets_version": "99"}, secrets=hidden)
+        changes = terraform.planned(out)["resource_changes"]
+        changed = {each["address"] for each in changes if each["change"]["actions"] != ["no-op"]}
+        assert {f'aws_secretsmanager_secret_version.user["{user}"]' for user in known["kafka_passwords"]} <= changed
+        return {word.encode(): f"the password that was planned for {user}" for user, word in made.items()}
+
     def passwords_but(self, newcomer):
         return {user: password for user, password in self.passwords().items() if user != newcomer}
 
@@ -104,15 +168,23 @@ class Site:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("site")
+    folder = tmp_path_factory.mktemp("deployment")
     with AwsStandIn(folder / "aws.log") as aws:
         aws.client("s3").create_bucket(Bucket="shopstream-artifacts-of-somebody-else")
-        yield Site(folder, aws)
+        yield Site(folder / "site", aws)
+
+
+def test_ctrl_c_in_the_midst_of_terraform_loses_nothing_that_aws_makes(site):
+    site.build()
+    place = ("--admin-cidr", "203.0.113.7/32", "--ssh-public-key", str(site.key))
+    site.interrupted("deploy", *site.deploying(*place), after=("Creation complete", 20))
+    assert site.made > 130  # Terraform was let finish: what it broke off would be missing from its state
 
 
 def test_it_comes_up_and_aws_reports_what_the_checklist_asks_for(site):
-    site.build()
-    site.up("--admin-cidr", "203.0.113.7/32", "--ssh-public-key", str(site.key))
+    before = site.made
+    site.up()
+    assert site.made == before
     assert not any(each.enabled for each in site.mappings())
     assert site.aws.unsupported_calls() == []
 
@@ -138,7 +210,7 @@ def test_the_functions_and_their_mappings_are_those_that_the_topology_derives(si
         answer = client.get_function_configuration(FunctionName=site.deployment.function(service.name))
         # The local Lambda takes it as it is.
         made = FunctionConfig.from_api(answer, site.folder / "build" / "lambdas" / f"{service.name}.zip")
-        assert made.handler == f"services.{service.name}.{service.name}.handler"
+        assert made.handler == service.lambda_handler
         assert {"KAFKA_BOOTSTRAP_SERVERS", "KAFKA_USER_SECRET_ARN", "KAFKA_CA_SECRET_ARN"} <= made.environment.keys()
         assert ("STATE_TABLE" in made.environment) == bool(service.state)
 
@@ -147,7 +219,8 @@ def test_a_new_password_for_one_user_leaves_the_others_theirs(site):
     before = site.passwords()
     site.up("--rotate", "payment_processor", "--rotate", "broker")
     after = site.passwords()
-    assert {user for user in before if before[user] != after[user]} == {"payment_processor", "broker"}
+    site.retired = {user: before[user] for user in before if before[user] != after[user]}
+    assert site.retired.keys() == {"payment_processor", "broker"}
     broker = site.aws.client("secretsmanager").get_secret_value(SecretId=site.deployment.account_secret("broker"))
     assert json.loads(broker["SecretString"]) == {"username": "broker", "password": after["broker"]}
 
@@ -197,19 +270,23 @@ def test_a_change_converges_with_a_new_service_that_only_the_topology_names(site
 
 
 def test_no_password_and_no_key_is_anywhere_but_in_secrets_manager(site):
-    client = site.aws.client("secretsmanager")
-    secret = json.loads(client.get_secret_value(SecretId=f"{site.deployment.name}/kafka-ca-key")["SecretString"])
-    key = secret["private_key"].splitlines()[1]
-    words = [word.encode() for word in (*site.passwords().values(), key)]
-    assert len(set(words)) == len(site.deployment.logins) + 1
-    assert min(map(len, words)) >= 32
-    files = [path for path in site.folder.rglob("*") if path.is_file() and not path.is_symlink()]
-    assert {path.name for path in files} >= {"terraform.tfstate", "terraform.log", "said.log", "aws.log"}
-    contents = {path: path.read_bytes() for path in files}
-    assert [path for path, content in contents.items() if any(word in content for word in words)] == []
+    words = secrecy.words(site.aws.client)
+    assert {name.rpartition("/")[2] for name in words.values()} >= {"kafka-ca-key", *site.passwords()}
+    words |= {password.encode(): f"{user}, before its rotation" for user, password in site.retired.items()}
+    words |= site.plan_a_rotation(site.folder.parent / "rotation.tfplan")
+    files = {path.name for path in site.folder.parent.rglob("*") if path.is_file() and not path.is_symlink()}
+    assert files >= {"terraform.tfstate", "terraform.log", "said.log", "aws.log", "rotation.tfplan"}
+    assert {f"{service}.zip" for service in site.topology.services} <= files
+    assert secrecy.search(words, [site.folder.parent]) > len(files)  # what is in zips and plans is looked at, too
     # What is looked for would be found: the state does hold what is no secret.
-    state = site.folder / "infra" / "terraform" / "terraform.tfstate"
-    assert b"shopstream/kafka/payment_processor" in contents[state]
+    with pytest.raises(RehearsalError, match=r"terraform\.tfstate holds a name"):
+        secrecy.search({b"shopstream/kafka/payment_processor": "a name"}, [site.folder / "infra"])
+
+
+def test_ctrl_c_in_the_midst_of_the_destruction(site):
+    before = site.made
+    site.interrupted("destroy", "--yes", after=("Destruction complete", 20))
+    assert 0 < site.made <= before - 20
 
 
 def test_what_terraform_does_not_know_is_named_after_the_destruction(site):

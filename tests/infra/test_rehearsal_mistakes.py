@@ -133,13 +133,13 @@ def test_partitions_that_differ_between_joined_topics(kept):
 def test_a_wrong_handler_name(kept):
     with kept.planted(
         "infra/terraform/lambdas.tf",
-        instead_of='"services.${each.key}.${each.key}.handler"',
+        instead_of='"shopstream.runtime.entry.${each.key}"',
         there_is='"services.${each.key}.${each.key}.main"',
     ):
         kept.fails(
             "infrastructure",
             "function shopstream-payment_processor",
-            "expected: handler services.payment_processor.payment_processor.handler",
+            "expected: handler shopstream.runtime.entry.payment_processor",
         )
 
 

@@ -32,9 +32,10 @@ CALL = """
 import importlib, json, sys, types
 from pathlib import Path
 
-code, function, payload = sys.argv[1:]
+code, function, name, payload = sys.argv[1:]
 sys.path.insert(0, code)
-handler = importlib.import_module(f"services.{function}.{function}").handler
+module, _, attribute = name.rpartition(".")
+handler = getattr(importlib.import_module(module), attribute)
 context = types.SimpleNamespace(aws_request_id="5f0c6b1e-0f9e-4c55-a6a8-6d1cb4e14d0f", function_name=function)
 try:
     answer = {"returned": handler(json.loads(payload), context)}
@@ -139,10 +140,12 @@ def test_the_handler_runs_from_the_zip_alone(zips, lambda_python, tmp_path, name
     function = name.partition(".")[0]
     with zipfile.ZipFile(zips[function]) as archive:
         archive.extractall(tmp_path)
+    handlers = {service.name: service.lambda_handler for service in topology.load().services.values()}
+    handler = handlers.get(function, f"services.{function}.{function}.handler")
     event = json.dumps(sample_events(topology.load())[name])
     done = subprocess.run(
-        [lambda_python, "-I", "-B", "-c", CALL, str(tmp_path), function, event],
-        env={},
+        [lambda_python, "-I", "-B", "-c", CALL, str(tmp_path), function, handler, event],
+        env={"AWS_EC2_METADATA_DISABLED": "true"},  # where boto3 would look for credentials
         cwd="/",
         capture_output=True,
         text=True,

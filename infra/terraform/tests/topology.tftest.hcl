@@ -77,7 +77,7 @@ run "a_shop_of_its_own" {
   }
 
   assert {
-    condition     = aws_lambda_function.service["greeter"].handler == "services.greeter.greeter.handler" && aws_lambda_function.service["greeter"].runtime == "python3.13"
+    condition     = aws_lambda_function.service["greeter"].handler == "shopstream.runtime.entry.greeter" && aws_lambda_function.service["greeter"].runtime == "python3.13"
     error_message = "The handler is not where the zip has it."
   }
 

@@ -51,19 +51,20 @@ class Reach(NamedTuple):
     foreign: frozenset[str]
 
 
-def reachable(entry: str, roots: Sequence[Path]) -> Reach:
-    """Follow every import of a module, those inside functions too; `if TYPE_CHECKING:` is left out.
+def reachable(entries: Sequence[str], roots: Sequence[Path]) -> Reach:
+    """Follow every import of modules, those inside functions too; `if TYPE_CHECKING:` is left out.
 
     A module that is imported by a computed name is not found, unless something else imports it.
 
     Raises:
-        PackagingError: The module itself does not exist.
+        PackagingError: One of the modules themselves does not exist.
     """
     modules: dict[str, Path] = {}
     foreign: set[str] = set()
-    waiting = [entry]
-    if _source(entry, roots) is None:
-        raise PackagingError(f"there is no module {entry} under {' or '.join(map(str, roots))}")
+    for entry in entries:
+        if _source(entry, roots) is None:
+            raise PackagingError(f"there is no module {entry} under {' or '.join(map(str, roots))}")
+    waiting = [*entries]
     while waiting:
         name = waiting.pop()
         if name in modules:

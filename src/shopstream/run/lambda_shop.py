@@ -100,7 +100,7 @@ def set_up(
         return FunctionConfig(
             name=function_name(service.name),
             code=zip_of(zips, service.name),
-            handler=f"services.{service.name}.{service.name}.handler",
+            handler=service.lambda_handler,
             timeout=_TIMEOUT,
             memory_size=_MEMORY,
             environment=MappingProxyType(known),

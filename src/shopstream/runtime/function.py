@@ -12,19 +12,20 @@ commit past the failed records, so they would be lost. That is why it has to be 
 REPORT_BATCH_ITEM_FAILURES=true, where Terraform has set up such a mapping. If every record failed, it raises there too:
 that says the same to the mapping, and shows in the function's error metric.
 
-Cold starts: importing a service's module, which is all that happens in Lambda's init phase, brings its core alone: the
-layers forbid more, and a test holds them to it. The first invocation brings librdkafka and, if there is a record, boto3
-and the secrets. These steps need the processor, not the network, so no threads share them out. From then on everything
-stays in `_functions`, for as long as the environment lives.
+Cold starts: `shopstream.runtime.entry`, which Lambda imports in its init phase, brings everything that takes time to
+load: librdkafka, boto3, the topology, the function with all its parts. These steps need the processor, not the network,
+so no threads share them out. The first invocation fetches the secrets and connects. From then on everything stays in
+`_functions`, for as long as the environment lives.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
 import threading
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -199,10 +200,23 @@ _functions: dict[str, Function] = {}
 
 
 def of(service: str) -> Function:
-    """The function of a service: made at its first invocation, and kept while the environment lives."""
+    """The function of a service: made once, and kept while the environment lives."""
     if service not in _functions:
         _functions[service] = compose(load(), service, os.environ)
     return _functions[service]
+
+
+def prepare(service: Service) -> None:
+    """Load and make what a service's invocations need, and connect to nothing.
+
+    It never fails. What cannot be made, because of an unusable environment for example, fails again in the invocation,
+    which can log it in the function's own form and which a retry can mend; init can do neither.
+    """
+    with suppress(Exception):
+        of(service.name)
+        _secrets()
+        if service.state:
+            importlib.import_module("shopstream.runtime.dynamodb")
 
 
 @contextmanager

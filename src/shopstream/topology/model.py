@@ -103,6 +103,11 @@ class Service:
         return f"{self.transactional_id_prefix}{instance}"
 
     @property
+    def lambda_handler(self) -> str:
+        """What Lambda calls for the service as a function."""
+        return f"shopstream.runtime.entry.{self.name}"
+
+    @property
     def event_sources(self) -> tuple[EventSource, ...]:
         """One for each consumed topic, for the service as a Lambda function. Its group is `<service>.<topic>`."""
         return tuple(EventSource(topic, f"{self.name}.{topic}") for topic in self.consumes)

@@ -67,9 +67,8 @@ def _wrong(check: Check, service: Service, function: dict[str, Any]) -> Iterator
     expected, network = check.expected, check.network
     if function.get("Runtime") != RUNTIME:
         yield f"runtime {RUNTIME}"
-    handler = f"services.{service.name}.{service.name}.handler"
-    if function.get("Handler") != handler:
-        yield f"handler {handler}"
+    if function.get("Handler") != service.lambda_handler:
+        yield f"handler {service.lambda_handler}"
     if function.get("State", "Active") not in {"Active", "Inactive"}:
         yield f"state Active, not {function['State']}"
     variables = function.get("Environment", {}).get("Variables", {})
