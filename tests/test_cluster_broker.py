@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -15,6 +16,7 @@ import pytest
 from shopstream.cluster import broker as brokers
 from shopstream.cluster import ports
 from shopstream.cluster.broker import Broker, BrokerDiedError
+from shopstream.cluster.jvm import Jvm
 from shopstream.cluster.layout import Node
 from shopstream.cluster.status import inspect
 from shopstream.errors import ClusterError
@@ -152,3 +154,21 @@ def test_the_log_of_the_run_before_is_kept(broker):
             broker.wait_until_open(deadline())
     assert "first" in broker.log.with_suffix(".log.1").read_text()
     assert broker.log.stat().st_mode & 0o777 == 0o600
+
+
+def test_what_a_killed_one_had_unpacked_is_gone_at_the_next_start(broker):
+    unpack = "import pathlib, sys; (pathlib.Path(sys.argv[1]).parent / 'tmp' / sys.argv[2]).touch();"
+    start(broker, unpack + POLITE)
+    broker.wait_until_open(deadline())
+    (unpacked,) = broker.temporary.iterdir()
+    broker.kill()
+    assert unpacked.exists()
+    start(broker, POLITE)
+    broker.wait_until_open(deadline())
+    assert list(broker.temporary.iterdir()) == []
+    assert broker.temporary.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_jvm_unpacks_in_its_broker_s_directory(broker):
+    jvm = Jvm(Path("java"), "25", (Path("a.jar"),), broker.directory)
+    assert f"-Djava.io.tmpdir={broker.temporary}" in jvm.broker(broker.properties, broker.temporary)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import shutil
 import subprocess
 import time
 from dataclasses import dataclass
@@ -56,6 +57,11 @@ class Broker:
         return self.directory / "server.log"
 
     @property
+    def temporary(self) -> Path:
+        """What its libraries unpack. They delete it when it stops, but not when it is killed: so it is emptied."""
+        return self.directory / "tmp"
+
+    @property
     def _pid(self) -> Path:
         return self.directory / "pid"
 
@@ -97,7 +103,9 @@ class Broker:
         """
         if self.log.exists():
             self.log.replace(self.log.with_suffix(".log.1"))
+        shutil.rmtree(self.temporary, ignore_errors=True)
         try:
+            self.temporary.mkdir(mode=0o700)
             subprocess.run(
                 ["/bin/sh", "-c", _LAUNCH, "sh", str(self.log), str(self._pid), *command],
                 check=True,

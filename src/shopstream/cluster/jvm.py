@@ -67,14 +67,14 @@ class Jvm:
         """The command line that prepares a broker's data directory."""
         return self._command(_FORMAT, "format", "--cluster-id", cluster_id, "--config", str(properties))
 
-    def broker(self, properties: Path) -> list[str]:
-        """The command line of a broker.
+    def broker(self, properties: Path, temporary: Path) -> list[str]:
+        """The command line of a broker, with a directory for what its libraries unpack.
 
         When it is training, only the simple compiler is used: a cache with the profiles of the optimizing one makes
         that one compile from the first moment on, and on two cores starts then take half as long again.
         """
         training = [f"-XX:AOTCacheOutput={self.training}", "-XX:TieredStopAtLevel=1"] if self.training else []
-        return self._command(_BROKER, str(properties), flags=training)
+        return self._command(_BROKER, str(properties), flags=[f"-Djava.io.tmpdir={temporary}", *training])
 
     def _command(self, main: str, *arguments: str, flags: Sequence[str] = ()) -> list[str]:
         # A cache that does not fit, or whose checksum is wrong, is refused: the JVM says so and starts without.

@@ -283,7 +283,7 @@ class LocalCluster:
         self._format([broker for broker in brokers if not broker.formatted], layout, jvm)
         self._progress(f"starting {len(brokers)} broker{'s' if len(brokers) > 1 else ''}")
         for broker in brokers:
-            broker.start(jvm.broker(broker.properties))
+            broker.start(jvm.broker(broker.properties, broker.temporary))
         from shopstream.cluster import admin, credentials  # noqa: F401 - librdkafka, loaded while the brokers boot
 
         deadline = time.monotonic() + timeout
