@@ -74,6 +74,17 @@ class TestRecords:
         with pytest.raises(UsageError, match="invoke it through a mapping"):
             esm.deliveries(event)
 
+    @pytest.mark.parametrize(
+        "event",
+        [
+            {"Records": [{"eventSource": "aws:sqs", "body": "{}"}]},
+            {"id": "1", "source": "aws.events", "detail-type": "Scheduled Event", "detail": {}},
+        ],
+    )
+    def test_another_service_s_event_is_refused_and_not_taken_for_done(self, event):
+        with pytest.raises(UsageError, match=f"was given a dict with .*{next(iter(event))}.*: invoke it through"):
+            esm.deliveries(event)
+
 
 class TestWhatIsNoRecord:
     @pytest.mark.parametrize(

@@ -199,6 +199,13 @@ class TestBadRecords:
         assert [json.loads(message.value) for message in world.publisher.on("dead_letters")] == entries
         assert world.lines.metrics[0]["DeadLetters"] == len(entries) == 6
 
+    @pytest.mark.parametrize("place", ["", "a", "-1", "a-b"])
+    def test_nor_is_it_where_nobody_can_tell_where_it_came_from(self, place):
+        world = World(payment_processor)
+        assert world.call({"records": {place: None}}) == ALL_DONE
+        (letter,) = world.publisher.on("dead_letters")
+        assert letter.value == b"null"
+
     def test_the_record_s_own_headers_stay(self):
         world = World(payment_processor)
         world.call(payload(raw("order_placed", 3, b"k", b"{", headers=[("channel", b"\xff\x80")])))

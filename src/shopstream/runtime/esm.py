@@ -59,13 +59,19 @@ def deliveries(payload: Any) -> list[Delivery]:
     Raises:
         UsageError: This is no batch at all: the function was invoked by something else than an event source mapping.
     """
-    batches = payload.get("records") if isinstance(payload, dict) else payload
+    if payload is None or payload == {}:
+        return []
+    # Another service's event is no empty batch: SQS, for one, would delete the messages that it takes for done.
+    known = isinstance(payload, dict) and "records" in payload
+    batches = payload["records"] if known else payload
     if batches is None:
         return []
-    if not isinstance(batches, dict):
+    if not known or not isinstance(batches, dict):
+        keys = f" with {', '.join(map(str, batches))}"[:100] if isinstance(batches, dict) else ""
         raise UsageError(
             'this function expects what an event source mapping for Kafka sends, {"records": {"<topic>-<partition>": '
-            f"[...]}}}}, and was given a {type(batches).__name__}: invoke it through a mapping, or with such a payload"
+            f"[...]}}}}, and was given a {type(batches).__name__}{keys}: invoke it through a mapping, or with such a "
+            "payload"
         )
     return list(_entries(batches))
 

@@ -166,7 +166,7 @@ class Invocation:
         self._log(order_id=event.order_id, event_type=event.event_type, outcome=outcome(event), **parent)
 
     def _dead_letter(self, message: Message) -> None:
-        told = {name: value.decode(errors="replace") for name, value in message.headers if value}
+        told = {name: (value or b"").decode(errors="replace") for name, value in message.headers}
         key = (message.key or b"").decode(errors="replace")
         self._log(
             order_id=key if split_order_id(key) else None,  # another key may be anything, personal data too
