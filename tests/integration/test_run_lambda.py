@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 from collections import Counter
@@ -57,9 +58,17 @@ def test_workers_do_not_go_on_where_functions_were(run, shop):
     assert "go on with --on lambda, or begin afresh" in refused.stderr
 
 
-def test_every_batch_twice_and_lost_answers_crashes_and_new_pollers_on_top_change_no_outcome(shop, run):
-    faults = "redeliver=1,fail=0.2,crash=0.05,restart=20"
-    verdict = run("--orders", 300, "--run-id", "troubled", "--faults", faults)
+def test_every_batch_twice_and_lost_answers_crashes_and_new_pollers_on_top_change_no_outcome(shop, zips):
+    arguments = ("--orders", 300, "--run-id", "troubled", "--faults", "redeliver=1,fail=0.2,crash=0.05,restart=3")
+    done = shop.run("run", "--on", "lambda", "--zips", zips, *arguments, "--json", within=WITHIN)
+    verdict = json.loads(done.stdout)
+    # The pollers were really replaced while orders flowed, and batches did fail.
+    said = done.stderr[done.stderr.index("run troubled: 300 orders") :]
+    assert said.count("restarting all pollers") >= 2
+    told = re.search(r"faults: ([\d,]+) of [\d,]+ invocations failed, ([\d,]+) records were delivered once more", said)
+    failures, again = (int(number.replace(",", "")) for number in told.groups())
+    assert failures >= 10
+    assert again >= 300
     assert (verdict["ok"], verdict["orders"], verdict["pending"], verdict["anomalies"]) == (True, 300, 0, {})
     ours = [record for record in shop.records("notifications") if record.key().startswith(b"troubled-")]
     values = {}
@@ -81,6 +90,34 @@ def test_a_run_that_was_killed_is_finished_by_its_successor_though_the_table_is_
         shop.wait(lambda: not any(map(alive, functions)), "functions live on")
     verdict = run(*arguments)
     assert (verdict["ok"], verdict["orders"], verdict["pending"], verdict["anomalies"]) == (True, 400, 0, {})
+
+
+def test_orders_of_a_killed_run_are_not_decided_again_with_another_seed(shop, run, zips):
+    arguments = (
+        "--orders",
+        300,
+        "--run-id",
+        "seeded",
+        "--seed",
+        7,
+        "--start",
+        "2026-11-27T08:00:00Z",
+        "--on",
+        "lambda",
+    )
+    before = shop.end_of("payment_result")
+    # The first answer to each batch is lost: so the decisions are published, and nothing is committed yet.
+    with shop.running(*arguments, "--zips", zips, "--faults", "fail=1") as process:
+        shop.wait(lambda: shop.end_of("payment_result") > before, "nothing is decided", timeout=120)
+        functions = shop.pids.values()
+        os.kill(process.pid, signal.SIGKILL)
+        shop.wait(lambda: not any(map(alive, functions)), "functions live on")
+    other = shop.run("run", "--on", "lambda", "--zips", zips, "--orders", 5, "--seed", 8, expect=2).stderr
+    assert "orders of 'seeded' wait for payment_processor.order_placed; their seed is 7, and with 8 some might" in other
+    assert "their seed is 7, and with 0 some might" in shop.run("lambda", "run", "--zips", zips, expect=2).stderr
+    verdict = run(*arguments)
+    assert (verdict["ok"], verdict["orders"], verdict["pending"], verdict["anomalies"]) == (True, 300, 0, {})
+    assert run("--orders", 20, "--seed", 8)["ok"]
 
 
 def test_what_was_placed_by_hand_is_answered_too(shop, zips, tmp_path):

@@ -224,18 +224,22 @@ def _local_cluster(home: Path, shop: Topology) -> Path:
 
 
 def _refuse_foreign_history(properties: Path, shop: Topology) -> None:
-    """Refuse a cluster whose orders workers have processed: the functions would do it all again.
+    """Refuse a cluster whose orders workers have processed, or another seed shall decide about.
 
     Raises:
-        UsageError: It is such a cluster.
+        UsageError: It is such a cluster: the functions would do it all again, or some of it otherwise.
     """
+    from shopstream.run.waiting import default_seed, refuse_another_seed
     from shopstream.runtime.generator import check_platform, read_runs
     from shopstream.runtime.kafka_log import KafkaLog
     from shopstream.settings import for_user_or_itself
 
-    progress = KafkaLog(for_user_or_itself(properties, shop.user_of("auditor")), "lambda")
+    reader = for_user_or_itself(properties, shop.user_of("auditor"))
+    progress = KafkaLog(reader, "lambda")
     try:
-        check_platform("lambda", read_runs(progress, shop))
+        seen = read_runs(progress, shop)
+        check_platform("lambda", seen)
+        refuse_another_seed(reader, shop, "lambda", default_seed(shop), seen)
     finally:
         progress.close()
 

@@ -82,7 +82,8 @@ class LambdaFleet:
         self._zips = zips
         self._faults = faults
         self._restart_every = restart_every
-        self._restarted = 0.0
+        self._restarts = 0
+        self._restarted: float | None = None  # not before the first order: a restart shall interrupt something
         self._aws = AwsStandIn(plan.logs / "aws.log")
         self._host: LambdaHost | None = None
         self._shop: LambdaShop | None = None
@@ -126,9 +127,10 @@ class LambdaFleet:
         host = self._running()
         if self._source is not None and self._source.failure is not None:
             raise ClusterError(f"the orders cannot be placed: {self._source.failure}")
-        if self._restart_every and time.monotonic() - self._restarted > self._restart_every:
+        if self._restart_every and self._restarted and time.monotonic() - self._restarted > self._restart_every:
             self._tell("restarting all pollers")
             host.restart_pollers()
+            self._restarts += 1
             self._restarted = time.monotonic()
 
     def stop(self) -> None:
@@ -140,8 +142,20 @@ class LambdaFleet:
             try:
                 if self._host is not None:
                     self._host.stop()
+                    if self._faults is not None or self._restart_every:
+                        self._tell(f"faults: {self._faulty(self._host)}")
             finally:
                 self._aws.stop()
+
+    def _faulty(self, host: LambdaHost) -> str:
+        """How much went wrong, for whoever wanted it to."""
+        counts = host.counts().values()
+        failures, invocations = sum(each.failures for each in counts), sum(each.invocations for each in counts)
+        again = sum(each.redelivered for each in counts)
+        return (
+            f"{failures:,} of {invocations:,} invocations failed, {again:,} records were delivered once more after "
+            f"their success, all pollers were restarted {self._restarts} times"
+        )
 
     @property
     def patience(self) -> float:

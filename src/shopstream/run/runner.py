@@ -15,6 +15,7 @@ from shopstream.audit.source import KafkaSource
 from shopstream.errors import ClusterError, UsageError
 from shopstream.run.fleet import make_workers
 from shopstream.run.onlookers import Onlookers
+from shopstream.run.waiting import refuse_another_seed
 from shopstream.runtime.generator import check_run, read_runs
 from shopstream.runtime.kafka_log import KafkaLog
 from shopstream.runtime.ledger import read_ledger
@@ -152,7 +153,9 @@ class Runner:
         """
         progress = KafkaLog(self._reader, "run")
         try:
-            before = check_run(self._plan.run, read_runs(progress, self._topology))
+            seen = read_runs(progress, self._topology)
+            before = check_run(self._plan.run, seen)
+            refuse_another_seed(self._reader, self._topology, self._plan.run.platform, self._plan.run.seed, seen)
         finally:
             progress.close()
         if before is None:
