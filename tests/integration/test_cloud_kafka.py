@@ -12,7 +12,7 @@ import pytest
 from shopstream.rehearsal.aws import AwsStandIn
 from shopstream.rehearsal.cloud.control import ask
 from shopstream.rehearsal.cloud.programs import sha256_of
-from tests.integration.test_lambdas_kafka import World
+from tests.integration.lambda_kafka import World
 from tests.lambda_world import gone, runtime, zipped
 from tests.waiting import until
 

@@ -8,6 +8,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from confluent_kafka import (
+    OFFSET_END,
     TIMESTAMP_LOG_APPEND_TIME,
     TIMESTAMP_NOT_AVAILABLE,
     Consumer,
@@ -82,7 +83,8 @@ class KafkaSource:
                     **protocol,
                     "group.id": mapping.group,
                     "client.id": client_id,
-                    "auto.offset.reset": "latest" if mapping.starting_position == "LATEST" else "earliest",
+                    # For TRIM_HORIZON, and for a place whose records have expired; other positions are looked up.
+                    "auto.offset.reset": "earliest",
                     "enable.auto.commit": False,
                     "enable.auto.offset.store": False,
                     "allow.auto.create.topics": False,
@@ -176,8 +178,7 @@ class KafkaSource:
             ends = cast("_Ends", self._consumer.get_watermark_offsets(place, cached=True))
             if not ends or ends[1] < 0:
                 continue
-            unknown = ends[1] if self._mapping.starting_position == "LATEST" else max(ends[0], 0)
-            total += max(0, ends[1] - self._committed.get(number, unknown))
+            total += max(0, ends[1] - self._committed.get(number, max(ends[0], 0)))
         return total
 
     def close(self) -> None:
@@ -274,23 +275,51 @@ class KafkaSource:
         self._assigned |= {place.partition for place in partitions}
         self._failures = 0
         consumer.incremental_assign(self._starts(consumer, partitions))
+        self._commit_owed()
 
     def _starts(self, consumer: Consumer, partitions: list[TopicPartition]) -> list[TopicPartition]:
-        """Where to begin: at the committed offset; without one, where the mapping says."""
+        """Where to begin: at the committed offset; without one, where the mapping says.
+
+        What the mapping says is found out once and becomes the group's offset at once. Otherwise LATEST would be
+        another place after each change of pollers, beyond the records that the function has not taken yet.
+        """
         if not partitions:
             return []
         try:
             places = consumer.committed(partitions, timeout=_ANSWER_WITHIN)
-            new = [place for place in places if place.offset < 0]
-            if new and (moment := self._mapping.starting_timestamp) is not None:
-                asked = [TopicPartition(place.topic, place.partition, moment) for place in new]
-                found = {place.partition: place for place in consumer.offsets_for_times(asked, timeout=_ANSWER_WITHIN)}
-                places = [found.get(place.partition, place) if place.offset < 0 else place for place in places]
+            found = self._looked_up(consumer, [place for place in places if place.offset < 0])
         except KafkaException as error:
             self._problem = problem_of(error.args[0]) or SourceProblem(NO_CONNECTION, str(error))
             return partitions
-        self._committed |= {place.partition: place.offset for place in places if place.offset >= 0}
-        return places
+        self._owed |= found
+        self._owed_since = 0.0
+        known = {place.partition: place.offset for place in places if place.offset >= 0} | found
+        self._committed |= known
+        return [TopicPartition(p.topic, p.partition, known.get(p.partition, p.offset)) for p in places]
+
+    def _looked_up(self, consumer: Consumer, places: list[TopicPartition]) -> dict[int, int]:
+        """The offsets where the mapping says to begin, by partition; none for TRIM_HORIZON, where nothing can be lost.
+
+        Raises:
+            KafkaException: The brokers did not tell.
+        """
+        if not places or self._mapping.starting_position == "TRIM_HORIZON":
+            return {}
+        # The ends first: a record that arrives meanwhile lies behind them, and not before.
+        found = self._offsets(consumer, places, OFFSET_END)
+        if (moment := self._mapping.starting_timestamp) is not None:
+            since = self._offsets(consumer, places, moment)
+            found |= {number: offset for number, offset in since.items() if offset >= 0}  # none: all are older
+        return found
+
+    def _offsets(self, consumer: Consumer, places: list[TopicPartition], moment: int) -> dict[int, int]:
+        """The first offsets since a moment in milliseconds, by partition; `OFFSET_END` asks for the ends."""
+        asked = [TopicPartition(place.topic, place.partition, moment) for place in places]
+        answered = consumer.offsets_for_times(asked, timeout=_ANSWER_WITHIN)
+        for place in answered:
+            if place.error is not None:
+                raise KafkaException(place.error)
+        return {place.partition: place.offset for place in answered}
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         gone = {place.partition for place in partitions}
