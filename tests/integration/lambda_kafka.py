@@ -44,10 +44,6 @@ APP = """
         open(os.environ["MENDED"], "w").close()
         time.sleep(60)
 
-    def linger(event, context):
-        time.sleep(0.3)
-        note(event, context)
-
     def some(event, context):
         note(event, context)
         bad = [{"partition": name, "offset": offset} for name, offset, r in places(event) if offset % 7 == 3]

@@ -112,8 +112,9 @@ def test_a_time_out_costs_the_environment_and_no_record(world):
 
 def test_a_killed_environment_loses_nothing(world):
     world.send(30)
-    with world.host("linger", mapping={"batch_size": 10}) as host:
-        (pid,) = until(lambda: host.processes()["fn"], "it runs")
+    with world.host("slow_once", timeout=60, mapping={"batch_size": 10}) as host:
+        until(world.mended.exists, "an invocation is under way, for longer than the test takes")
+        (pid,) = host.processes()["fn"]
         os.kill(pid, signal.SIGKILL)
         world.everything_is_there_and_in_order()
         assert counts(host).failures == 1
