@@ -273,6 +273,7 @@ def test_brokers_that_cannot_be_reached_are_told_though_the_source_lives_on():
         until(lambda: mapping.counts().last_result != "PROBLEM: Connection error.")
     first, last = mapping.told
     assert "Connection error" in first
+    assert "no answer from b:1" in first
     assert "polling again" in last
     assert len(log.members) == 1
 
@@ -286,6 +287,21 @@ def test_a_source_that_breaks_is_replaced(error):
         log.append(0)
         until(lambda: log.committed == {Partition("t", 0): 1})
     assert log.members[0].closed
+
+
+def test_a_source_that_cannot_be_closed_is_told_and_replaced():
+    log, function = Log(1), Pretended()
+    with running(log, function) as mapping:
+        member = until(lambda: log.members)[0]
+
+        def close():
+            member.closed = True
+            raise RuntimeError("it hangs together with the broken source")
+
+        member.close, member.broken = close, SourceProblem("PROBLEM: x", "")
+        log.append(0)
+        until(lambda: log.committed == {Partition("t", 0): 1})
+    assert any("RuntimeError" in line and "leaving the consumer group failed" in line for line in mapping.told)
 
 
 def test_what_is_given_up_is_told():

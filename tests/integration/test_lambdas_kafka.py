@@ -262,6 +262,24 @@ def test_a_broker_that_was_away_is_waited_for(spare_cluster, tmp_path):
         until(lambda: counts(host).last_result == "OK", "it is well")
 
 
+def test_stopping_does_not_wait_for_a_broker_that_has_just_died(spare_cluster, tmp_path):
+    world = World(spare_cluster, tmp_path)
+    world.create()
+    world.allow()
+    host = world.host("note")
+    host.start()
+    try:
+        until(lambda: host.ready, "the poller has its partitions")
+        world.send(300)
+        until(lambda: world.got, "batches are delivered")
+        spare_cluster.kill_broker(spare_cluster.status().brokers[0].id)
+        begun = time.monotonic()
+        host.stop()
+        assert time.monotonic() - begun < 20
+    finally:
+        spare_cluster.up()
+
+
 def test_stopping_does_not_wait_for_ever(world):
     world.send(3)
     host = world.host("slow_once", timeout=60)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from shopstream.settings import GroupProtocol
 
 _TICK = 0.5  # seconds
+_LEAVE_WITHIN = 10.0  # seconds for pollers to leave their groups once the functions' processes are gone
 _MOST_ON_DEMAND = 8
 
 
@@ -95,6 +96,7 @@ class LambdaHost:
         self._python: Path | None = None
         self._spawner: Spawner | None = None
         self._stopped = threading.Event()
+        self._ended = False
         self._keeper: threading.Thread | None = None
 
     def __enter__(self) -> Self:
@@ -182,12 +184,19 @@ class LambdaHost:
             mapping.change_faults(faults)
 
     def stop(self, patience: float = 30.0) -> None:
-        """Let every poller finish its invocation, end all processes. Nothing is left afterwards. May be called again.
+        """Let every poller finish its invocation, end all processes. Nothing is left afterwards.
+
+        May be called again: when all has ended it does nothing, and when the first call was interrupted, it ends the
+        invocations at hand at once.
 
         Args:
             patience: Seconds for the invocations at hand; then their processes are killed, and their batches will be
                 delivered again.
         """
+        if self._ended:
+            return
+        if self._stopped.is_set():
+            patience = 0.0
         self._stopped.set()
         if self._keeper is not None:
             self._keeper.join()
@@ -202,11 +211,13 @@ class LambdaHost:
         for function in self._functions.values():
             function.close()
         if not all(done):
+            deadline = time.monotonic() + _LEAVE_WITHIN
             for mapping in self._mappings.values():
-                mapping.join(patience)
+                mapping.join(max(0.0, deadline - time.monotonic()))
         self._functions = {}
         if self._spawner is not None:
             self._spawner.close()
+        self._ended = True
 
     def invoke(
         self, function: str, payload: bytes, *, request_id: str | None = None, trace_id: str | None = None

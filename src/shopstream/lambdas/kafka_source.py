@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -36,6 +37,7 @@ _Ends = tuple[int, int] | None  # None when nobody answered, which the stubs do 
 
 _ANSWER_WITHIN = 10.0  # seconds for one answer of the brokers
 _COMMIT_AGAIN = 0.5  # seconds
+_LEAVE_WITHIN = 5.0  # seconds for the last commit and for leaving the group
 _MOST_EARLY = 50  # records that are taken in while a function works; ten a second come
 _TROUBLE_LASTS = 30.0  # seconds since a connection has failed; the client tries again every 10 at least
 
@@ -182,7 +184,27 @@ class KafkaSource:
         return total
 
     def close(self) -> None:
-        """Commit what is not answered for yet, and leave the group."""
+        """Commit what is not answered for yet, and leave the group, as far as the brokers answer within seconds."""
+        failures: list[Exception] = []
+
+        def leave() -> None:
+            try:
+                self._leave()
+            except Exception as error:  # noqa: BLE001 - for who closes it, not for this thread
+                failures.append(error)
+
+        # The client knows no limit for either: when a broker has just died, both wait for it for minutes. What is not
+        # committed is delivered again, and the group does without a member that is silent. As a daemon, the thread
+        # does not hold up the end of the program.
+        leaving = threading.Thread(target=leave, name="lambda-leave", daemon=True)
+        leaving.start()
+        leaving.join(_LEAVE_WITHIN)
+        if leaving.is_alive():
+            log.warning("leaving the group of %s: no answer within %s s", self._mapping.topic, _LEAVE_WITHIN)
+        if failures:
+            raise failures[0]
+
+    def _leave(self) -> None:
         if self._owed and self._problem is None and not self.trouble:
             try:
                 self._consumer.commit(offsets=self._places(self._owed), asynchronous=False)

@@ -212,7 +212,7 @@ class Poller:
         self.assignment = source.assignment
         now = time.monotonic()
         if source.trouble:
-            self._stuck(source.trouble, "")
+            self._stuck(source.trouble, f"no answer from {', '.join(self._mapping.bootstrap_servers)}")
         # Where there are more pollers than partitions, some never get one: for them, no trouble for a while will do.
         elif self._problem and (self.assignment or now - self._opened > _LONGEST_RETRY):
             self._tell(f"{self._mapping.topic} → {self._mapping.function}: polling again")
@@ -232,4 +232,7 @@ class Poller:
         source, self._source = self._source, None
         self.assignment = frozenset()
         if source is not None:
-            source.close()
+            try:
+                source.close()
+            except Exception as error:  # noqa: BLE001 - the poller must live on, and what happened must be seen
+                self._stuck(f"PROBLEM: {type(error).__name__}: {error}", "leaving the consumer group failed")
