@@ -166,11 +166,11 @@ def world(tmp_path):
 
 
 def test_functions_and_mappings_of_the_account_are_run(world):
-    world.account.put("pay", b"v1", Timeout=9, Environment={"Variables": {"A": "b"}})
+    world.account.put("pay", b"v1", Timeout=9, Environment={"Variables": {"AB": "b"}})
     world.account.feed("u1", "pay")
     world.cloud.look()
     (function,), (mapping,) = world.host.functions.values(), world.host.mappings.values()
-    assert (function.handler, function.timeout, dict(function.environment)) == ("app.handler", 9, {"A": "b"})
+    assert (function.handler, function.timeout, dict(function.environment)) == ("app.handler", 9, {"AB": "b"})
     assert function.code.read_bytes() == b"v1"
     assert (mapping.function, mapping.topic, mapping.group, mapping.enabled) == ("pay", "orders", "pay.orders", True)
     assert world.cloud.status()["functions"]["pay"]["code_sha256"] == sha256_of(b"v1")

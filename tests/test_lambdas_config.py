@@ -18,6 +18,14 @@ def written(tmp_path, text):
     return path
 
 
+def function(settings):
+    return f"functions: {{f: {{code: code, {settings}}}}}"
+
+
+def source(settings):
+    return f"handler: a.b, event_sources: [{{topic: t, bootstrap_servers: 'b:1', {settings}}}]"
+
+
 def test_the_least_and_its_defaults(tmp_path):
     file = load(
         written(
@@ -53,7 +61,7 @@ def test_everything(tmp_path):
             timeout: 60
             memory_size: 512
             reserved_concurrency: 2
-            environment: {A: text, B: 3, C: true}
+            environment: {AA: text, BB: 3, CC: true}
             event_sources:
               - topic: t
                 consumer_group_id: g
@@ -76,7 +84,13 @@ def test_everything(tmp_path):
     file = load(path)
     assert file.functions == [
         FunctionConfig(
-            "f", tmp_path / "code", "app.handler", 60, 512, {"A": "text", "B": "3", "C": "true"}, reserved_concurrency=2
+            "f",
+            tmp_path / "code",
+            "app.handler",
+            60,
+            512,
+            {"AA": "text", "BB": "3", "CC": "true"},
+            reserved_concurrency=2,
         )
     ]
     first, second = file.mappings
@@ -127,6 +141,28 @@ def test_everything(tmp_path):
             """,
             "provisioned mode",
         ),
+        (function("handler: a.b, environment: {'A=B': x}"), "function 'f': .* variable 'A=B'"),
+        (function("handler: a.b, environment: {'': x}"), "function 'f': .* variable ''"),
+        (
+            function("handler: a.b, environment: {A: x}"),
+            "function 'f': .* variable 'A': a name is a letter and at least",
+        ),
+        (
+            function(r'handler: a.b, environment: {AB: "x\0"}'),
+            "function 'f': the variable AB holds what no variable can",
+        ),
+        (
+            function(r'handler: a.b, environment: {AB: "x\ud800"}'),
+            "function 'f': the variable AB holds what no variable",
+        ),
+        (function(r'handler: "a.b\0"'), "function 'f': handler is"),
+        (function(source("starting_position_timestamp: .inf")), "of 't' to 'f': .*timestamp is inf: write seconds"),
+        (function(source("starting_position_timestamp: .nan")), "timestamp is nan: write seconds"),
+        (function(source("starting_position_timestamp: -1")), r"timestamp is -1.0: write seconds"),
+        (function(source("}, {topic: t")), "function 'f': its event_sources name the topic 't' more than once"),
+        (function(source("consumer_group_id: a}, {topic: t, consumer_group_id: b")), "the topic 't' more than once"),
+        ("functions: 2026-13-01", "is no YAML: month must be in"),
+        ("functions: " + "[" * 5000, "is nested too deeply"),
         ("functions: [", "no YAML"),
         ("functions: 3", "functions"),
         ("", "object"),

@@ -1,9 +1,10 @@
 """Secrets come from files and from Secrets Manager, anew each time, and no error shows one."""
 
 import json
+import sys
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, NoRegionError
 
 from shopstream.errors import UsageError
 from shopstream.lambdas.secrets import AnySecrets, JsonFiles, SecretsManager
@@ -42,6 +43,28 @@ def test_secrets_manager():
     assert manager.get("one") == {"username": "v"}
     with pytest.raises(UsageError, match="two"):
         manager.get("two")
+
+
+def test_a_secret_without_a_region_is_told_with_the_remedy():
+    def client():
+        raise NoRegionError
+
+    with pytest.raises(UsageError, match=r"^one: .*region.*: set AWS_DEFAULT_REGION"):
+        SecretsManager(client).get("one")
+
+
+def test_an_endpoint_that_is_no_address_is_told():
+    def client():
+        raise ValueError("Invalid endpoint: x y")
+
+    with pytest.raises(UsageError, match=r"^one: .*Invalid endpoint: x y"):
+        SecretsManager(client).get("one")
+
+
+def test_without_boto3_a_secret_of_secrets_manager_is_refused_with_the_remedy(monkeypatch):
+    monkeypatch.setitem(sys.modules, "botocore.exceptions", None)
+    with pytest.raises(UsageError, match=r"^one: boto3 is missing.*pip install"):
+        SecretsManager(Client).get("one")
 
 
 def test_references_find_their_place(tmp_path):

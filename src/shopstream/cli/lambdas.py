@@ -90,7 +90,7 @@ def run(*, config: Path | None, faults: str | None, no_freeze: bool, cluster: Pa
                     _tell("every partition has a poller")
                 time.sleep(_TICK)
         except KeyboardInterrupt:
-            _tell("\nfinishing the batches at hand")
+            _tell("\nfinishing the batches at hand; Ctrl-C again ends them at once")
             host.stop()
             for each in host.counts().values():
                 _tell(
@@ -260,6 +260,8 @@ def _event(path: Path | None) -> bytes:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise UsageError(f"{path}: is no JSON: {error}") from error
+    except RecursionError as error:
+        raise UsageError(f"{path}: is nested too deeply to be read: leave out levels of it") from error
     return content
 
 

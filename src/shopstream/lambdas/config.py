@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+_YEAR_10000 = 253_402_300_800  # seconds since 1970
+
+
 class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What an entry of the file may have."""
 
@@ -109,8 +112,12 @@ def load(path: Path) -> LambdaFile:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{path}: is no YAML: {error}") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: 2026-13-01, which it takes for a date
         raise UsageError(f"{path}: is no YAML: {error}") from error
+    except RecursionError as error:
+        raise UsageError(
+            f"{path}: is nested too deeply to be read: the documentation shows what it may hold"
+        ) from error
     try:
         declared = msgspec.convert(raw, _File)
     except msgspec.ValidationError as error:
@@ -118,6 +125,8 @@ def load(path: Path) -> LambdaFile:
         raise UsageError(f"{path}: {error}: correct it there; the documentation lists what may stand there") from error
     try:
         functions = [_function(name, each, path.parent) for name, each in declared.functions.items()]
+        for name, function in declared.functions.items():
+            _check_topics(name, function.event_sources)
         mappings = [
             _mapping(name, source, declared.kafka)
             for name, function in declared.functions.items()
@@ -144,6 +153,17 @@ def _function(name: str, declared: _Function, directory: Path) -> FunctionConfig
     )
 
 
+def _check_topics(function: str, sources: list[_Source]) -> None:
+    """A function and a topic make a mapping's identity here."""
+    topics = [source.topic for source in sources]
+    for topic in topics:
+        if topics.count(topic) > 1:
+            raise UsageError(
+                f"function {function!r}: its event_sources name the topic {topic!r} more than once: leave one of them, "
+                "or declare the function under a second name for the other"
+            )
+
+
 def _mapping(function: str, source: _Source, kafka: _Defaults) -> MappingConfig:
     servers = source.bootstrap_servers or kafka.bootstrap_servers
     if isinstance(servers, str):
@@ -151,7 +171,6 @@ def _mapping(function: str, source: _Source, kafka: _Defaults) -> MappingConfig:
     auth, ca = source.auth_secret or kafka.auth_secret, source.ca_secret or kafka.ca_secret
     tls = kafka.tls if source.tls is None else source.tls
     pollers = source.provisioned_poller_config
-    timestamp = source.starting_position_timestamp
     return MappingConfig(
         # The same function and topic are the same mapping the next time, and so go on where they were.
         uuid=str(uuid.uuid5(uuid.NAMESPACE_URL, f"lambda:{function}:{source.topic}")),
@@ -162,7 +181,7 @@ def _mapping(function: str, source: _Source, kafka: _Defaults) -> MappingConfig:
         batch_size=source.batch_size,
         window=source.maximum_batching_window_in_seconds,
         starting_position=source.starting_position,
-        starting_timestamp=None if timestamp is None else int(timestamp * 1000),
+        starting_timestamp=_milliseconds(function, source),
         auth_secret=auth,
         auth_mechanism=source.auth_mechanism if source.auth_secret else kafka.auth_mechanism,
         ca_secret=ca,
@@ -176,6 +195,18 @@ def _mapping(function: str, source: _Source, kafka: _Defaults) -> MappingConfig:
         on_failure=source.on_failure,
         enabled=source.enabled,
     )
+
+
+def _milliseconds(function: str, source: _Source) -> int | None:
+    timestamp = source.starting_position_timestamp
+    if timestamp is None:
+        return None
+    if not 0 <= timestamp < _YEAR_10000:
+        raise UsageError(
+            f"the mapping of {source.topic!r} to {function!r}: starting_position_timestamp is {timestamp}: write "
+            "seconds since 1970, such as 1767225600"
+        )
+    return int(timestamp * 1000)
 
 
 def _text(value: str | float) -> str:

@@ -30,6 +30,7 @@ LONGEST_MAPPED_TIMEOUT = 840
 INFINITE = -1
 _VARIABLES = 4096  # bytes that all variables of a function may have together
 _FUNCTION_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_VARIABLE_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_]+")  # "Environment" in AWS's API reference
 # What AWS sets itself and refuses to take ("Defined runtime environment variables").
 _RESERVED = re.compile(
     r"_HANDLER|_X_AMZN_TRACE_ID|AWS_DEFAULT_REGION|AWS_REGION|AWS_EXECUTION_ENV|AWS_LAMBDA_(FUNCTION|LOG|RUNTIME).*"
@@ -67,19 +68,32 @@ class FunctionConfig:
         where = f"function {self.name!r}"
         if not _FUNCTION_NAME.fullmatch(self.name):
             raise UsageError(f"{where}: a name has 1 to 64 letters, digits, '-' and '_'")
-        if not re.fullmatch(r"[^\s]{1,128}", self.handler) or "." not in self.handler:
+        if not re.fullmatch(r"[^\s]{1,128}", self.handler) or "." not in self.handler or not self.handler.isprintable():
             raise UsageError(f"{where}: handler is {self.handler!r}: write module.function, at most 128 characters")
         _within(where, "timeout", self.timeout, 1, 900, "seconds")
         _within(where, "memory_size", self.memory_size, 128, 10_240, "MB")
         if self.reserved_concurrency is not None:
             _within(where, "reserved_concurrency", self.reserved_concurrency, 0, 1000, "invocations at once")
-        if (size := sum(len(f"{name}{value}".encode()) for name, value in self.environment.items())) > _VARIABLES:
-            raise UsageError(f"{where}: its environment has {size} bytes: Lambda takes {_VARIABLES}")
-        for name in self.environment:
-            if _RESERVED.fullmatch(name):
-                raise UsageError(f"{where}: the variable {name} is Lambda's own and cannot be set: remove it")
+        self._check_environment(where)
         if not self.arn:
             object.__setattr__(self, "arn", f"arn:aws:lambda:us-east-1:000000000000:function:{self.name}")
+
+    def _check_environment(self, where: str) -> None:
+        for name, value in self.environment.items():
+            if _RESERVED.fullmatch(name):
+                raise UsageError(f"{where}: the variable {name} is Lambda's own and cannot be set: remove it")
+            if not _VARIABLE_NAME.fullmatch(name):
+                raise UsageError(
+                    f"{where}: its environment has a variable {name!r}: a name is a letter and at least one more "
+                    "letter, digit or '_'"
+                )
+            if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+                raise UsageError(
+                    f"{where}: the variable {name} holds what no variable can (a NUL, or half a character): write it "
+                    "in another way, such as base64"
+                )
+        if (size := sum(len(f"{name}{value}".encode()) for name, value in self.environment.items())) > _VARIABLES:
+            raise UsageError(f"{where}: its environment has {size} bytes: Lambda takes {_VARIABLES}")
 
     @property
     def region(self) -> str:

@@ -61,13 +61,23 @@ class SecretsManager:
 
     def get(self, reference: str) -> dict[str, str]:
         """The current version of a secret."""
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        if self._client is None:
-            self._client = self._make()
         try:
+            from botocore.exceptions import BotoCoreError, ClientError, NoRegionError
+        except ImportError as error:
+            raise UsageError(
+                f"{reference}: boto3 is missing, which asks Secrets Manager: install it with "
+                "`pip install 'shopstream[aws]'`, or name a file with file:"
+            ) from error
+        try:
+            if self._client is None:
+                self._client = self._make()
             answer = self._client.get_secret_value(SecretId=reference)
-        except (ClientError, BotoCoreError) as error:
+        except NoRegionError as error:
+            raise UsageError(
+                f"{reference}: nothing says in which region this secret is: set AWS_DEFAULT_REGION, or name a "
+                "file with file:"
+            ) from error
+        except (ClientError, BotoCoreError, ValueError) as error:  # ValueError: an endpoint that is no address
             raise UsageError(f"{reference}: the secret cannot be had from Secrets Manager: {error}") from error
         return _parse(answer.get("SecretString", ""), reference)
 
@@ -92,7 +102,7 @@ class AnySecrets:
 def _parse(text: str, source: str) -> dict[str, str]:
     try:
         value = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         # The error's own text may quote the secret.
         raise UsageError(f'{source}: the secret is no JSON: write {{"username": "…", "password": "…"}}') from error
     if not isinstance(value, dict) or not all(isinstance(each, str) for each in value.values()):
