@@ -89,6 +89,7 @@ bench: $(DEV) ## Measure: start of the cluster, and the audit.
 
 clean: ## Remove what this Makefile made: the virtual environment and caches. Stops the local cluster first.
 	-@test ! -x $(BIN)/shopstream || $(BIN)/shopstream down --wipe
+	-@test ! -d .shopstream || chmod -R u+w .shopstream  # the unpacked functions are read-only
 	rm -rf $(VENV) .venv-checkov .venv-ansible .venv-lint .venv-docs build .shopstream .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # Plain venv and pip: nothing has to be installed by hand. Every download is checked against its hash.

@@ -7,7 +7,8 @@ import sys
 import pytest
 
 from shopstream.errors import UsageError
-from shopstream.lambdas.runtime import REQUIREMENTS, VARIABLE, PreparedRuntime, find_python
+from shopstream.lambdas import runtime as runtimes
+from shopstream.lambdas.runtime import REQUIREMENTS, VARIABLE, LocalRuntime, PreparedRuntime, find_python
 from tests.lambda_world import runtime
 
 
@@ -74,6 +75,17 @@ def test_everything_in_it_is_pinned():
     assert any(line.startswith("awslambdaric==") for line in lines)
     assert any(line.startswith("boto3==") for line in lines)
     assert sum("--hash=sha256:" in line for line in lines) >= 10
+
+
+def test_what_was_not_completed_is_swept_before_it_is_made_again(tmp_path, monkeypatch):
+    (tmp_path / ".runtime-left" / "lib").mkdir(parents=True)
+    monkeypatch.setattr(runtimes, "find_python", lambda _: tmp_path / "python3.13")
+    commands = []
+    monkeypatch.setattr(runtimes, "_run", lambda command, _: commands.append(command))
+    python = LocalRuntime(tmp_path, {}).python()
+    assert len(commands) == 2
+    assert not list(tmp_path.glob(".runtime-*"))
+    assert python.is_relative_to(tmp_path)
 
 
 @pytest.mark.infra

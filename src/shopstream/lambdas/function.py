@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import shutil
 import threading
 import time
 import uuid
@@ -11,9 +10,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import msgspec
-import psutil
 
-from shopstream.lambdas.code import task_root
+from shopstream.lambdas import leftovers
+from shopstream.lambdas.code import sweep, task_root
 from shopstream.lambdas.environment import INIT_LIMIT, Environment, InitFailed
 from shopstream.lambdas.logs import FunctionLog
 from shopstream.lambdas.results import Invocation
@@ -61,7 +60,8 @@ class Function:
         self._root = task_root(config.code, self._cache)
         self._scratch = home / "tmp"
         self._scratch.mkdir(parents=True, exist_ok=True)
-        _sweep(self._scratch)
+        leftovers.sweep(self._scratch, "")
+        sweep(self._cache)
         self._python = python
         self._spawner = spawner
         self._environment = environment
@@ -221,14 +221,6 @@ class Function:
                 self._idle.append((environment, self._clock()))
                 return
         environment.close()
-
-
-def _sweep(scratch: Path) -> None:
-    """Remove the temporary files of hosts that were killed."""
-    for directory in scratch.iterdir():
-        owner = directory.name.partition("-")[0]
-        if owner.isdecimal() and not psutil.pid_exists(int(owner)):
-            shutil.rmtree(directory, ignore_errors=True)
 
 
 def new_trace_id() -> str:

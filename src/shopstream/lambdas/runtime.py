@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 VARIABLE = "SHOPSTREAM_PYTHON313"
 REQUIREMENTS = Path(__file__).with_name("runtime-requirements.txt")
+_MAKING = ".runtime-"
 _LOOK = "import sys, platform; print(sys.implementation.name, *sys.version_info[:2], platform.machine())"
 _REMEDY = (
     f"install Python 3.13 (for example `uv python install 3.13` or `pyenv install 3.13`), or name one with {VARIABLE}"
@@ -85,8 +86,10 @@ class LocalRuntime:
         return interpreter
 
     def _make(self, base: Path, place: Path) -> None:
+        for leftover in self.cache.glob(f"{_MAKING}*"):  # of a process that was killed: this one holds the lock
+            shutil.rmtree(leftover, ignore_errors=True)
         # In a directory beside it first: it is there as a whole or not at all.
-        temporary = Path(tempfile.mkdtemp(dir=self.cache, prefix=".runtime-"))
+        temporary = Path(tempfile.mkdtemp(dir=self.cache, prefix=_MAKING))
         try:
             _run([str(base), "-m", "venv", str(temporary)], self.environ)
             pip = [str(temporary / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "--quiet"]
