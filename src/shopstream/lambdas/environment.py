@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from shopstream.errors import ShopstreamError
+from shopstream.lambdas import leftovers, processes
 from shopstream.lambdas.logs import FunctionLog, OutputReader
 from shopstream.lambdas.results import Invocation
 from shopstream.lambdas.runtime_api import Answer, Request, RuntimeApi
@@ -163,9 +164,11 @@ class Environment:
     def kill(self) -> None:
         """End its processes at once, as a failure of the machine beneath it would."""
         self._killed = True
-        # A session of its own is a group of its own: what the function started ends with it.
+        # What it started is looked for before its end: then nothing says any more whose children these are.
+        started = processes.descendants(self._process.pid) if self._process.returncode is None else []
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
+        processes.kill(started)
 
     def close(self) -> None:
         """End its processes and give back all that it holds. Can be called again."""
@@ -175,9 +178,10 @@ class Environment:
             self._closed = True
             self.kill()
             self._watcher.join(_GONE)
+            processes.kill_users(self._scratch)
             self._api.close()
             self._output.close()
-            shutil.rmtree(self._scratch, ignore_errors=True)
+            leftovers.remove(self._scratch)
 
     def _init(self, begun: float, limit: float) -> None:
         if self._api.wait_until_asked(limit):
@@ -263,7 +267,7 @@ class Environment:
             "LANG": "en_US.UTF-8",
             "PATH": "/usr/local/bin:/usr/bin:/bin",
             "PYTHONDONTWRITEBYTECODE": "1",  # the code is read-only there, so nothing is ever kept
-            "TMPDIR": str(self._scratch),
+            processes.TEMPORARY: str(self._scratch),
             "TZ": ":UTC",
         }
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from shopstream.lambdas import leftovers
+from shopstream.lambdas import leftovers, processes
 from shopstream.lambdas.code import sweep, task_root
 from shopstream.lambdas.environment import INIT_LIMIT, Environment, InitFailed
 from shopstream.lambdas.logs import FunctionLog
@@ -60,7 +60,8 @@ class Function:
         self._root = task_root(config.code, self._cache)
         self._scratch = home / "tmp"
         self._scratch.mkdir(parents=True, exist_ok=True)
-        leftovers.sweep(self._scratch, "")
+        # With the processes that a host left when it was killed: the functions' own end with it, not what they started.
+        leftovers.sweep(self._scratch, "", before=processes.kill_users)
         sweep(self._cache)
         self._python = python
         self._spawner = spawner
