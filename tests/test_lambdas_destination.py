@@ -1,11 +1,13 @@
 """A failure destination is told what AWS tells it."""
 
 import json
+import sys
 from datetime import UTC, datetime
 
 import pytest
 from botocore.exceptions import ClientError
 
+from shopstream.errors import UsageError
 from shopstream.lambdas.delivery import Discarded
 from shopstream.lambdas.destination import AwsDestinations
 from shopstream.lambdas.model import FunctionConfig, MappingConfig, Provisioned
@@ -110,6 +112,23 @@ def test_what_was_never_invoked_has_no_response():
     clients = Clients()
     send(clients, BUCKET, discarded(last=None))
     assert json.loads(clients.calls[0][1]["Body"])["responseContext"] is None
+
+
+def test_without_boto3_it_is_told_and_nothing_raised(monkeypatch):
+    monkeypatch.setitem(sys.modules, "botocore", None)
+    monkeypatch.setitem(sys.modules, "botocore.exceptions", None)
+    told = []
+    send(Clients(UsageError("boto3 is missing: install it")), QUEUE, told=told)
+    (line,) = told
+    assert QUEUE in line
+    assert "boto3 is missing: install it" in line
+
+
+def test_a_record_whose_time_is_none_is_told_and_nothing_raised():
+    told = []
+    beyond = Record(Partition("t", 0), 5, 10**18, "CREATE_TIME", None, b"a")
+    send(Clients(), QUEUE, Discarded([beyond], "RecordAgeExceeded", b"{}", 0, None), told)
+    assert "1 records" in told[0]
 
 
 @pytest.mark.parametrize("destination", [QUEUE, TOPIC, BUCKET])

@@ -48,15 +48,13 @@ class AwsDestinations:
 
     def send(self, mapping: MappingConfig, function: FunctionConfig, discarded: Discarded) -> None:
         """Tell the mapping's destination."""
-        from botocore.exceptions import BotoCoreError, ClientError
-
         arn = mapping.on_failure or ""
-        service = arn.split(":")[2]
-        now = self._now()
-        document = invocation_record(mapping, function, discarded, now, whole=service == "s3")
         try:
+            service = arn.split(":")[2]
+            now = self._now()
+            document = invocation_record(mapping, function, discarded, now, whole=service == "s3")
             self._send(service, arn, json.dumps(document), mapping.uuid, now)
-        except (ClientError, BotoCoreError) as error:
+        except Exception as error:  # noqa: BLE001 - boto3 may be missing, a record's time none: the poller goes on
             self._tell(f"{arn} could not be told about {len(discarded.records)} records: {error}")
 
     def _send(self, service: str, arn: str, body: str, mapping: str, now: datetime) -> None:
