@@ -155,6 +155,7 @@ def test_everything(tmp_path):
             function(r'handler: a.b, environment: {AB: "x\ud800"}'),
             "function 'f': the variable AB holds what no variable",
         ),
+        (function("handler: a.b, region: Frankfurt"), "function 'f': region is 'Frankfurt': write one such as"),
         (function(r'handler: "a.b\0"'), "function 'f': handler is"),
         (function(source("starting_position_timestamp: .inf")), "of 't' to 'f': .*timestamp is inf: write seconds"),
         (function(source("starting_position_timestamp: .nan")), "timestamp is nan: write seconds"),
@@ -173,6 +174,12 @@ def test_what_is_wrong_is_told_with_its_place(tmp_path, text, told):
     with pytest.raises(UsageError, match=told) as caught:
         load(path)
     assert str(caught.value).startswith(str(path))
+
+
+def test_a_region_is_that_of_the_arn(tmp_path):
+    (here,) = load(written(tmp_path, function("handler: a.b, region: ap-southeast-2"))).functions
+    assert here.arn == "arn:aws:lambda:ap-southeast-2:000000000000:function:f"
+    assert here.region == "ap-southeast-2"
 
 
 def test_a_file_that_is_not_there(tmp_path):

@@ -6,6 +6,7 @@ would otherwise be ignored in silence.
 
 from __future__ import annotations
 
+import re
 import uuid
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+_REGION = re.compile(r"[a-z]{2,3}(-[a-z]+)+-[1-9]")
 _YEAR_10000 = 253_402_300_800  # seconds since 1970
 
 
@@ -70,6 +72,7 @@ class _Function(_Strict, frozen=True):
     memory_size: int = 128
     environment: dict[str, str | int | float | bool] = {}
     reserved_concurrency: int | None = None
+    region: str = "us-east-1"
     event_sources: list[_Source] = []
 
 
@@ -142,6 +145,8 @@ def _function(name: str, declared: _Function, directory: Path) -> FunctionConfig
     code = directory / declared.code
     if not code.exists():
         raise UsageError(f"function {name!r}: its code {code} does not exist: name a zip, or a directory")
+    if not _REGION.fullmatch(declared.region):
+        raise UsageError(f"function {name!r}: region is {declared.region!r}: write one such as eu-central-1")
     return FunctionConfig(
         name=name,
         code=code,
@@ -149,6 +154,7 @@ def _function(name: str, declared: _Function, directory: Path) -> FunctionConfig
         timeout=declared.timeout,
         memory_size=declared.memory_size,
         environment=MappingProxyType({key: _text(value) for key, value in declared.environment.items()}),
+        arn=f"arn:aws:lambda:{declared.region}:000000000000:function:{name}",
         reserved_concurrency=declared.reserved_concurrency,
     )
 
