@@ -16,7 +16,7 @@ import pytest
 
 from shopstream.aws import terraform as module
 from shopstream.aws.terraform import Terraform
-from shopstream.errors import DeploymentError
+from shopstream.errors import DeploymentError, UsageError
 
 pytestmark = pytest.mark.infra
 
@@ -119,12 +119,14 @@ def test_secrets_go_through_the_environment_and_nowhere_else(terraform, fake, to
 
 def test_nothing_traces_a_run_with_secrets(fake, told, tmp_path):
     # The provider's trace has the body of each call to AWS, and with it the password that is being written.
-    traced = {"PATH": f"{fake}:{os.environ['PATH']}", "TF_LOG": "TRACE", "TF_LOG_PROVIDER": "DEBUG"}
+    traces = {"TF_LOG": "TRACE", "TF_LOG_PROVIDER": "DEBUG", "TF_LOG_SDK_PROTO_DATA_DIR": "/dumps",
+              "TF_LOG_PROVIDER_AWS": "TRACE", "TF_LOG_SDK_HELPER_SCHEMA": "TRACE", "TF_LOG_PATH": "/log"}  # fmt: skip
+    traced = {"PATH": f"{fake}:{os.environ['PATH']}", **traces}
     terraform = Terraform(tmp_path, log=tmp_path / "log", environ=traced, tell=told.append)
     terraform.init()
     destroy(terraform)
     asked, secret = ({name for name in call["env"] if name.startswith("TF_LOG")} for call in calls(fake))
-    assert asked == {"TF_LOG", "TF_LOG_PROVIDER"}
+    assert asked == set(traces)
     assert secret == set()
 
 
@@ -170,6 +172,50 @@ def test_an_error_is_told_in_one_line_with_the_log(terraform, fake):
     assert "no such thing (and 1 more)" in text
     assert str(terraform.log) in text
     assert "\n" not in text
+
+
+REFUSED = """Planning failed. Terraform encountered an error while generating this plan.
+
+Error: Invalid value for variable
+
+  on variables.tf line 47:
+  47: variable "admin_cidr" {
+    ├────────────────
+    │ var.admin_cidr is "0.0.0.0/0"
+
+admin_cidr would open SSH to a large part of the internet. Name the network
+that you work from; 203.0.113.7/32 is one address. Wider than /8 is refused.
+
+This was checked by the validation rule at variables.tf:57,3-13.
+
+Error: Invalid value for variable
+
+  on variables.tf line 122:
+ 122: variable "zookeeper_count" {
+
+zookeeper_count must be 3 or 5.
+
+This was checked by the validation rule at variables.tf:128,3-13.
+"""
+
+
+def test_a_refused_variable_is_wrong_use_in_the_words_of_its_rule(terraform, fake, tmp_path):
+    behave(fake, f"print({REFUSED!r}); sys.exit(1)")
+    with pytest.raises(UsageError) as raised:
+        terraform.plan(tmp_path / "plan", variables={}, secrets={})
+    text = str(raised.value)
+    assert text.startswith(
+        "admin_cidr would open SSH to a large part of the internet. Name the network that you work from; "
+        "203.0.113.7/32 is one address. Wider than /8 is refused.; zookeeper_count must be 3 or 5. (all variables: "
+    )
+    assert raised.value.exit_code == 2
+    assert "\n" not in text
+
+
+def test_a_refused_variable_beside_another_error_is_no_wrong_use_alone(terraform, fake, tmp_path):
+    behave(fake, f"print({REFUSED!r} + '\\nError: no such region\\n'); sys.exit(1)")
+    with pytest.raises(DeploymentError, match=r"Invalid value for variable \(and 1 more\)"):
+        terraform.plan(tmp_path / "plan", variables={}, secrets={})
 
 
 def test_a_lock_that_another_holds_is_told_as_such(terraform, fake):
@@ -272,3 +318,14 @@ def test_a_state_file_of_ones_own_is_used_throughout(fake, tmp_path):
     assert all(f"-state={state}" in call["argv"] for call in calls(fake))
     state.write_text('{"serial": 7}', encoding="utf-8")
     assert terraform.state_data() == {"serial": 7}
+    state.write_text("", encoding="utf-8")  # as Terraform takes it, none yet
+    assert terraform.state_data() == {}
+
+
+@pytest.mark.parametrize("text", ["no json", "[]", b"\xff"])
+def test_a_state_file_that_is_none_is_wrong_use(fake, tmp_path, text):
+    state = tmp_path / "my.tfstate"
+    state.write_bytes(text if isinstance(text, bytes) else text.encode())
+    terraform = Terraform(tmp_path, log=tmp_path / "log", environ={}, tell=print, state=state)
+    with pytest.raises(UsageError, match=r"--state .*my\.tfstate .*name the file of Terraform's state"):
+        terraform.state_data()

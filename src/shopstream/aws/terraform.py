@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shopstream.aws.following import Follower
-from shopstream.errors import DeploymentError
+from shopstream.errors import DeploymentError, ShopstreamError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,8 +32,8 @@ SAVE_LIMIT_S = 600.0
 """How long Terraform may take, once interrupted, to finish what it is doing and save its state."""
 
 _POLL_S = 0.1
-_TRACES = ("TF_LOG", "TF_LOG_CORE", "TF_LOG_PROVIDER")
-"""With them the provider writes out what it sends to AWS, a secret's value too."""
+_TRACES = "TF_LOG"
+"""How all variables begin with which Terraform or the provider writes out what it sends, a secret's value too."""
 _LOCK = ("-lock-timeout=15s",)
 _AT_ONCE = ("-parallelism=20",)
 """Most of what is made or destroyed is waited for: with Terraform's ten, some instances wait for others."""
@@ -41,6 +41,8 @@ _CHANGES = 2  # what `plan -detailed-exitcode` says when there is something to d
 _LOCKED = "Error acquiring the state lock"
 _LOCK_ID = re.compile(r"^[│|\s]*ID:\s+(\S+)", re.MULTILINE)
 _ERROR = re.compile(r"^[│╷|\s]*Error: (.+)$", re.MULTILINE)
+_REFUSED = "Invalid value for variable"
+_RULE = re.compile(r"^This was checked by the validation rule", re.MULTILINE)
 
 
 class Terraform:
@@ -149,9 +151,13 @@ class Terraform:
         return shown
 
     def state_data(self) -> dict[str, Any]:
-        """The whole state as data; empty when there is none yet."""
+        """The whole state as data; empty when there is none yet.
+
+        Raises:
+            UsageError: the file that was named for it is none.
+        """
         if self.state:
-            return json.loads(self.state.read_text(encoding="utf-8")) if self.state.is_file() else {}
+            return read_state_file(self.state)
         data: dict[str, Any] = json.loads(self._ask("state", "pull").strip() or "{}")
         return data
 
@@ -177,7 +183,7 @@ class Terraform:
             writer.flush()
             reader.seek(0, os.SEEK_END)
             if secrets:
-                environment = {name: value for name, value in environment.items() if name not in _TRACES}
+                environment = {name: value for name, value in environment.items() if not name.startswith(_TRACES)}
             child = subprocess.Popen(
                 line,
                 cwd=self.directory,
@@ -253,7 +259,7 @@ class Terraform:
                 self._tell("Terraform is still saving its state; please wait")
         said.follow()
 
-    def _failure(self, command: str, code: int, text: str) -> DeploymentError:
+    def _failure(self, command: str, code: int, text: str) -> ShopstreamError:
         if _LOCKED in text:
             found = _LOCK_ID.search(text)
             unlock = f" (`terraform force-unlock {found[1]}` in {self.directory})" if found else ""
@@ -262,6 +268,8 @@ class Terraform:
                 f"If it has died without letting go, take the lock away{unlock}, and call again"
             )
         errors = list(dict.fromkeys(_ERROR.findall(text)))
+        if errors == [_REFUSED] and (refused := refusals(text)):
+            return UsageError(f"{'; '.join(refused)} (all variables: {self.directory / 'variables.tf'})")
         if errors:
             more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
             what = f"{errors[0]}{more}"
@@ -307,6 +315,38 @@ class Terraform:
                 encoding="utf-8",
             )
             yield {**environment, "TF_CLI_CONFIG_FILE": str(file)}
+
+
+def refusals(text: str) -> list[str]:
+    """What the validation rules of variables say in Terraform's output, one line for each variable that is refused.
+
+    Terraform breaks the lines; between the value that was found and the name of the rule stands the rule's own message.
+    """
+    found = []
+    for block in re.split(r"^Error: ", text, flags=re.MULTILINE)[1:]:
+        said = _RULE.split(block)
+        if block.startswith(_REFUSED) and len(said) == 2:
+            paragraphs = said[0].strip().split("\n\n")
+            found.append(" ".join(paragraphs[-1].split()))
+    return list(dict.fromkeys(found))
+
+
+def read_state_file(path: Path) -> dict[str, Any]:
+    """A local state; empty when there is none yet.
+
+    Raises:
+        UsageError: The file holds something else.
+    """
+    remedy = "name the file of Terraform's state"
+    if not path.exists():
+        return {}
+    try:
+        data = json.loads(path.read_text(encoding="utf-8").strip() or "{}")
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--state {path} cannot be read as a state ({error}): {remedy}") from error
+    if not isinstance(data, dict):
+        raise UsageError(f"--state {path} holds no state: {remedy}")
+    return data
 
 
 def _options(variables: Mapping[str, str]) -> list[str]:
