@@ -17,21 +17,32 @@ if TYPE_CHECKING:
 
 
 def owned(aws: Aws, deployment: Deployment) -> list[str]:
-    """The names of the deployment's buckets: by their tags, or by the exact name where a bucket has no tags."""
+    """The names of the deployment's buckets: by their tags, or by the exact name where a bucket has no tags.
+
+    S3 lists the buckets of all regions. Those of another one are a deployment's of the same name there.
+    """
     client = aws.client("s3")
     found = []
     for bucket in pages(client, "list_buckets", "Buckets"):
         name = bucket["Name"]
         try:
+            if _region(client, name) != aws.region:
+                continue
             tags = client.get_bucket_tagging(Bucket=name).get("TagSet")
         except ClientError as error:
-            if code_of(error) not in {"NoSuchTagSet", "NoSuchBucket"}:
-                # Not ours to read, so not ours. Should it be ours after all, the list at the end names it.
+            if code_of(error) != "NoSuchTagSet":
+                # Gone, or not ours to read, so not ours. Should it be ours after all, the list at the end names it.
                 continue
             tags = None
         if deployment.may_own(tags, name, (deployment.bucket,)):
             found.append(name)
     return found
+
+
+def _region(client: Any, bucket: str) -> str:
+    """Where a bucket is. S3's answer for us-east-1 is none, and for eu-west-1 it may be EU ("GetBucketLocation")."""
+    place = client.get_bucket_location(Bucket=bucket).get("LocationConstraint") or "us-east-1"
+    return "eu-west-1" if place == "EU" else str(place)
 
 
 def empty(aws: Aws, bucket: str, tell: Callable[[str], None]) -> int:
