@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -132,6 +131,37 @@ def test_without_agreement_nothing_is_made(aws, zips):
     assert Settings.read(zips, OURS.name).given == {}
 
 
+@pytest.mark.parametrize("lives", [True, False])
+@pytest.mark.parametrize("plan_only", [True, False])
+def test_without_agreement_a_secret_goes_on_waiting_for_its_deletion(aws, zips, lives, plan_only):
+    terraform = FakeTerraform(aws)
+    deployer(aws, terraform, zips).run()
+    name = OURS.user_secret("admin")
+    aws.client("secretsmanager").delete_secret(SecretId=name)
+    before = aws.client("secretsmanager").describe_secret(SecretId=name)
+    terraform.version = terraform.version if lives else 0
+    asked = []
+    one = deployer(aws, terraform, zips)
+    one.agree = lambda text: asked.append(text) or False
+    if plan_only:
+        one.run(plan_only=True)
+        assert asked == []
+    else:
+        with pytest.raises(DeploymentError, match="nothing was changed: you did not agree"):
+            one.run()
+        assert f"{name}: to be {'restored' if lives else 'deleted now and for good'}" in asked[0]
+    assert aws.client("secretsmanager").describe_secret(SecretId=name)["DeletedDate"] == before["DeletedDate"]
+
+
+def test_with_agreement_a_secret_that_waits_for_its_deletion_comes_back(aws, zips):
+    terraform = FakeTerraform(aws)
+    deployer(aws, terraform, zips).run()
+    first = passwords(aws)
+    aws.client("secretsmanager").delete_secret(SecretId=OURS.user_secret("admin"))
+    deployer(aws, terraform, zips).run()
+    assert passwords(aws) == first
+
+
 def test_a_plan_alone_makes_nothing_and_asks_nobody(aws, zips):
     terraform, told = FakeTerraform(aws), []
     assert deployer(aws, terraform, zips, agree=False, told=told).run(plan_only=True) == []
@@ -184,6 +214,27 @@ def test_lambda_does_not_poll_when_a_playbook_fails_or_the_user_says_no(aws, zip
     no = {"event_source_mappings_enabled": "false"}
     deployer(aws, terraform, zips, ansible=FakeAnsible(terraform), variables=no).run()
     assert terraform.applied["event_source_mappings_enabled"] == "false"
+
+
+@pytest.mark.parametrize("lives", [True, False])
+def test_brokers_that_are_made_anew_are_not_polled_because_others_were(aws, zips, lives):
+    """A destruction that ended with a leftover, or a state that was lost, has forgotten no option."""
+    terraform = FakeTerraform(aws)
+    deployer(aws, terraform, zips, ansible=FakeAnsible(terraform)).run()
+    assert Settings.read(zips, OURS.name).given["event_source_mappings_enabled"] == "true"
+    if not lives:
+        terraform = FakeTerraform(aws)
+        for name in OURS.logins.values():
+            aws.client("secretsmanager").delete_secret(SecretId=name, ForceDeleteWithoutRecovery=True)
+    with pytest.raises(DeploymentError, match=r"site\.yml. failed"):
+        deployer(aws, terraform, zips, ansible=FakeAnsible(terraform, works=False)).run()
+    given = Settings.read(zips, OURS.name).given
+    if lives:
+        assert given["event_source_mappings_enabled"] == "true"
+    else:
+        # Terraform has what was remembered in its environment too: only an option on its command line is stronger.
+        assert terraform.applied["event_source_mappings_enabled"] == "false"
+        assert "event_source_mappings_enabled" not in given
 
 
 def test_bare_hosts_are_not_polled(aws, zips):
@@ -343,73 +394,14 @@ def test_a_state_tells_where_it_belongs():
     read_state(state(arn="arn:aws:iam::aws:policy/x")).check(OURS)
 
 
-# --- The command line ------------------------------------------------------------------------------------------------
-
-
-def run(*arguments, stand_in=None):
-    import os
-
-    environment = stand_in.apart(os.environ) if stand_in else dict(os.environ)
-    return subprocess.run(
-        [sys.executable, "-m", "shopstream.aws", *arguments],
-        capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, env=environment, timeout=120,
-    )  # fmt: skip
-
-
-@pytest.mark.parametrize("command", ["deploy", "destroy"])
-def test_without_a_terminal_and_without_yes_it_is_wrong_use(command):
-    done = run(command)
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: this ")
-    assert "say --yes" in done.stderr
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["deploy", "--yes", "--name", "Bad_Name"],
-        ["leftovers", "--region", "Frankfurt"],
-        ["nonsense"],
-        ["deploy", "--nope"],
-    ],
-)
-def test_wrong_use_is_exit_2(arguments):
-    assert run(*arguments).returncode == 2
-
-
-def test_without_ansible_or_playbooks_nothing_is_built_or_made(aws, stand_in, tmp_path):
-    module = tmp_path / "terraform"
-    module.mkdir()
-    (module / "main.tf").touch()
-    (tmp_path / "key.pub").write_text("ssh-ed25519 AAAA me", encoding="utf-8")
-    done = run("deploy", "--yes", "--name", OURS.name, "--directory", str(module), "--admin-cidr", "203.0.113.7/32",
-               "--ssh-public-key", str(tmp_path / "key.pub"), stand_in=stand_in)  # fmt: skip
-    assert done.returncode == 1
-    assert "--infrastructure-only" in done.stderr
-    assert "building" not in done.stderr
-    assert leftovers.find(aws, OURS).clean
-
-
-def test_leftovers_are_exit_1_and_json_is_all_there_is_on_standard_output(aws, stand_in):
-    good = run("leftovers", "--name", OURS.name, "--json", stand_in=stand_in)
-    assert (good.returncode, json.loads(good.stdout)["clean"]) == (0, True)
-    aws.client("sns").create_topic(Name="forgotten", Tags=OURS.tag_list)
-    bad = run("leftovers", "--name", OURS.name, "--json", stand_in=stand_in)
-    assert bad.returncode == 1
-    assert [each["kind"] for each in json.loads(bad.stdout)["left"]] == ["SNS topic"]
-    assert "error: there, and listed above: 1" in bad.stderr
-
-
-def test_no_credentials_are_told_in_one_line(monkeypatch):
-    import os
-
-    for name in list(os.environ):
-        if name.startswith("AWS_"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    done = run("leftovers")
-    assert done.returncode == 1
-    assert done.stderr.startswith("error: no AWS credentials were found")
-    assert done.stderr.count("\n") == 1
+def test_zips_of_the_same_checkout_have_the_same_path_for_everybody(tmp_path):
+    main = (Path(__file__).parent.parent / "infra" / "terraform" / "main.tf").read_text(encoding="utf-8")
+    default = re.search(r'zips_dir += coalesce\(var\.zips_dir, trimprefix\("\$\{path\.module\}/(.+?)", "\./"\)\)', main)
+    for checkout in (tmp_path / "one", tmp_path / "another"):
+        module = checkout / "infra" / "terraform"
+        module.mkdir(parents=True)
+        parts = {"directory": module, "zips": checkout / "build" / "lambdas"}
+        # Terraform's own default is the same path, for whoever calls it without this program.
+        assert assembly.Assembly.zips_dir.fget(SimpleNamespace(**parts)) == default[1] == "../../build/lambdas"
+        parts["zips"] = tmp_path / "elsewhere"
+        assert assembly.Assembly.zips_dir.fget(SimpleNamespace(**parts)) == str(tmp_path / "elsewhere")

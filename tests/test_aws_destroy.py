@@ -9,7 +9,7 @@ from itertools import islice
 import pytest
 from botocore.exceptions import ClientError
 
-from shopstream.aws import buckets, interfaces, leftovers, mappings
+from shopstream.aws import interfaces, leftovers, mappings
 from shopstream.aws.authority import find_or_make, keep
 from shopstream.aws.destroy import STEPS, Destroyer, explain
 from shopstream.aws.leftovers.functions import owned_functions
@@ -338,6 +338,21 @@ def test_an_interface_that_only_lambda_may_delete_is_waited_for(aws, monkeypatch
         interfaces.wait_until_gone(aws, {vpc}, tell=silent, limit_s=0.05, poll_s=0.01)
 
 
+def test_an_interface_in_the_functions_group_is_lambdas_whatever_it_is_called(aws, terraform, monkeypatch):
+    """What Lambda writes on the interfaces of its pollers is documented nowhere."""
+    made = aws.client("ec2").create_network_interface(
+        SubnetId=terraform.subnet, Description="poller of order_placed", Groups=[terraform.group]
+    )["NetworkInterface"]["NetworkInterfaceId"]
+    default = make_interface(aws, terraform.subnet, of_lambda=False)
+    found = [each.identity for each in interfaces.of_lambda(aws, {terraform.vpc}, "shop-lambdas")]
+    assert found == [made]
+    monkeypatch.setattr(aws.client("ec2"), "delete_network_interface", lambda **_: None)
+    with pytest.raises(AwsError, match=f"Lambda still holds 1 network interface .{made}."):
+        destroyer(aws, terraform, interface_limit_s=0.0).run()
+    assert "destroy" not in terraform.calls
+    assert default
+
+
 def test_others_interfaces_are_neither_waited_for_nor_deleted(aws):
     vpc, subnet = make_network(aws, OURS)
     own = make_interface(aws, subnet, of_lambda=False)
@@ -356,30 +371,6 @@ def test_the_time_limit_stops_the_destruction_before_roles_and_groups_go(aws, te
         destroyer(aws, terraform, interface_limit_s=0.0).run()
     assert "destroy" not in terraform.calls
     assert aws.client("iam").get_role(RoleName="shop-payment_processor")
-
-
-# --- Buckets ---------------------------------------------------------------------------------------------------------
-
-
-def test_a_bucket_with_many_versions_is_emptied(aws):
-    client = aws.client("s3")
-    client.create_bucket(Bucket=OURS.bucket)
-    client.put_bucket_versioning(Bucket=OURS.bucket, VersioningConfiguration={"Status": "Enabled"})
-    for number in range(1_500):
-        client.put_object(Bucket=OURS.bucket, Key=f"lambdas/{number % 3}.zip", Body=b"")
-    client.delete_object(Bucket=OURS.bucket, Key="lambdas/0.zip")
-    client.create_multipart_upload(Bucket=OURS.bucket, Key="never-completed")
-    assert buckets.owned(aws, OURS) == [OURS.bucket]
-    assert buckets.empty(aws, OURS.bucket, silent) == 1_501
-    assert not client.list_multipart_uploads(Bucket=OURS.bucket).get("Uploads")
-    client.delete_bucket(Bucket=OURS.bucket)
-
-
-def test_a_bucket_with_others_tags_is_not_ours_whatever_its_name(aws):
-    client = aws.client("s3")
-    client.create_bucket(Bucket=OURS.bucket)
-    client.put_bucket_tagging(Bucket=OURS.bucket, Tagging={"TagSet": NEIGHBOUR.tag_list})
-    assert buckets.owned(aws, OURS) == []
 
 
 # --- Mappings --------------------------------------------------------------------------------------------------------

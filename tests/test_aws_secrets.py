@@ -9,7 +9,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from shopstream.aws import authority, secrets
+from shopstream.aws import authority, leftovers, secrets
 from shopstream.cluster.certificates import RENEWAL, VALIDITY
 from shopstream.errors import AwsError, DeploymentError, UsageError
 from tests.aws_account import NEIGHBOUR, NOW, OURS, account, aws, stand_in
@@ -105,21 +105,48 @@ def test_a_password_of_zookeeper_cannot_be_rotated(aws):
 def test_a_secret_that_waits_for_its_deletion_is_restored_where_the_deployment_lives(aws):
     first = secrets.collect(aws, OURS)
     store(aws, OURS, first)
-    aws.client("secretsmanager").delete_secret(SecretId=OURS.user_secret("admin"))
-    shown = secrets.collect(aws, OURS, managed=MANAGED, written=1, change=False)
-    assert shown.made == ("admin",)
-    assert "DeletedDate" in secrets.describe(aws, OURS.user_secret("admin"))
-    assert words(secrets.collect(aws, OURS, managed=MANAGED, written=1)) == words(first)
+    name = OURS.user_secret("admin")
+    aws.client("secretsmanager").delete_secret(SecretId=name)
+    shown = secrets.collect(aws, OURS, managed=MANAGED, written=1)
+    assert (shown.made, shown.dying) == (("admin",), (name,))
+    assert "DeletedDate" in secrets.describe(aws, name)
+    secrets.revive(aws, OURS, shown.dying, MANAGED)
+    again = secrets.collect(aws, OURS, managed=MANAGED, written=1)
+    assert (words(again), again.dying) == (words(first), ())
 
 
 def test_and_its_deletion_is_completed_where_it_does_not(aws):
     first = secrets.collect(aws, OURS)
     store(aws, OURS, first)
-    aws.client("secretsmanager").delete_secret(SecretId=OURS.user_secret("admin"))
+    name = OURS.user_secret("admin")
+    aws.client("secretsmanager").delete_secret(SecretId=name)
+    shown = secrets.collect(aws, OURS)
+    assert "DeletedDate" in secrets.describe(aws, name)
+    secrets.revive(aws, OURS, shown.dying, ())
+    assert secrets.describe(aws, name) is None
     again = secrets.collect(aws, OURS)
-    assert again.made == ("admin",)
+    assert (again.made, again.dying) == (("admin",), ())
     assert words(again)["admin"] != words(first)["admin"]
-    assert secrets.describe(aws, OURS.user_secret("admin")) is None
+
+
+@pytest.mark.parametrize("tags", [[], [{"Key": "Owner", "Value": "x"}], NEIGHBOUR.tag_list])
+def test_a_secret_without_our_tags_is_nobody_we_may_touch(aws, tags):
+    client, name = aws.client("secretsmanager"), OURS.user_secret("admin")
+    client.create_secret(Name=name, SecretString="{}", Tags=tags)
+    client.delete_secret(SecretId=name)
+    for managed in ((), MANAGED):
+        with pytest.raises(DeploymentError, match="belongs to somebody else"):
+            secrets.collect(aws, OURS, managed=managed)
+        with pytest.raises(DeploymentError, match="belongs to somebody else"):
+            secrets.revive(aws, OURS, [name], managed)
+    assert "DeletedDate" in secrets.describe(aws, name)
+    assert leftovers.find(aws, OURS).found == ()
+
+
+def test_a_secret_that_is_back_already_stays_as_it_is(aws):
+    store(aws, OURS, first := secrets.collect(aws, OURS))
+    secrets.revive(aws, OURS, [OURS.user_secret("admin")], ())
+    assert words(secrets.collect(aws, OURS)) == words(first)
 
 
 def test_a_secret_of_somebody_else_is_refused(aws):

@@ -33,7 +33,9 @@ data "aws_partition" "current" {}
 locals {
   # A default cannot name path.module, so null stands for the project's own files.
   topology_file = coalesce(var.topology_file, "${path.module}/../../topology.yaml")
-  zips_dir      = coalesce(var.zips_dir, "${path.module}/../../build/lambdas")
+
+  # The path of a zip stands in the state. Written without "./", it is the same as in zips_dir from the deploy script.
+  zips_dir = coalesce(var.zips_dir, trimprefix("${path.module}/../../build/lambdas", "./"))
 
   topology  = yamldecode(file(local.topology_file))
   services  = local.topology.services

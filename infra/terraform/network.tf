@@ -126,6 +126,7 @@ resource "aws_nat_gateway" "main" {
 
   allocation_id = aws_eip.nat[0].id
   subnet_id     = aws_subnet.public[local.zones[0]].id
+  private_ip    = cidrhost(aws_subnet.public[local.zones[0]].cidr_block, 61) # no host's: kafka.tf gives those theirs
 
   tags = { Name = var.name }
 }
@@ -163,4 +164,7 @@ resource "aws_vpc_endpoint" "interface" {
   security_group_ids  = [aws_security_group.endpoints[0].id]
 
   tags = { Name = "${var.name}-${each.key}" }
+
+  # With a bastion the hosts are in the same subnets: no endpoint must be given an address before these have theirs.
+  depends_on = [aws_instance.host]
 }

@@ -3,7 +3,7 @@
 # --- The deployment ------------------------------------------------------------------------------------------------
 
 variable "name" {
-  description = "The deployment's name. Every name in AWS begins with it; the consumer groups do not, and AWS wants those unique in an account and region."
+  description = "The deployment's name. Every name in AWS begins with it; the consumer groups do not, and AWS takes each of those once in an account and region: a second deployment needs another region or account."
   type        = string
   default     = "shopstream"
   nullable    = false
@@ -205,7 +205,7 @@ variable "ssh_public_key" {
 # --- Functions -----------------------------------------------------------------------------------------------------
 
 variable "zips_dir" {
-  description = "Where scripts/build_all_zips.sh has put <service>.zip. null: build/lambdas of the project."
+  description = "Where scripts/build_all_zips.sh has put <service>.zip. null: build/lambdas of the project. The path stands in the state: another one is a change, whatever the zips hold."
   type        = string
   default     = null
 

@@ -29,7 +29,7 @@ def _common(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(
         (
             click.option("--name", default="shopstream", envvar="TF_VAR_name", show_default=True,
-                         help="The deployment's name."),
+                         help="The deployment's name. An account and region can have one deployment."),
             click.option("--region", default="us-east-1", envvar="TF_VAR_region", show_default=True,
                          help="The AWS region."),
             click.option("--topology", "topology_file", metavar="FILE", help="Instead of the project's topology.yaml."),
@@ -230,7 +230,7 @@ def destroy(pairs: tuple[str, ...], wait_minutes: float, dry_run: bool, yes: boo
     variables = parse_variables(pairs)
     if not (yes or dry_run or _terminal()):
         raise UsageError("this destroys a deployment: say --yes, or call it on a terminal, where it asks")
-    with assembly.gather(**where, tell=_tell) as parts:
+    with assembly.gather(**where, tell=_tell, existing_state=True) as parts:
         if not (yes or dry_run):
             deployment = parts.deployment
             _tell(f"account {deployment.account}, region {deployment.region}: destroys {deployment.name} and its data")

@@ -18,7 +18,7 @@ from shopstream.aws.deploy import Deployer
 from shopstream.aws.destroy import Destroyer
 from shopstream.aws.ownership import Deployment
 from shopstream.aws.settings import Settings, check_name, check_region, check_required, folder
-from shopstream.aws.terraform import Terraform
+from shopstream.aws.terraform import Terraform, read_state_file
 from shopstream.aws.verify import Verification, verify
 from shopstream.errors import DeploymentError, UsageError
 
@@ -81,11 +81,21 @@ class Assembly:
             agree=agree,
             now=datetime.now(UTC),
             variables=variables,
-            fixed=self.fixed,
+            fixed={**self.fixed, "zips_dir": self.zips_dir},
             backend=self.backend,
             ansible=ansible,
             rotate=rotate,
         )
+
+    @property
+    def zips_dir(self) -> str:
+        """Where the zips are, as Terraform is told.
+
+        A zip's path stands in the state, and another one is a change. So it begins at the root module for zips of the
+        same checkout, and is the same for every operator.
+        """
+        module, zips = self.directory.resolve(), self.zips.resolve()
+        return os.path.relpath(zips, module) if zips.is_relative_to(module.parent.parent) else str(zips)
 
     def destroyer(self, *, variables: Mapping[str, str], wait_s: float) -> Destroyer:
         """What takes it down."""
@@ -137,6 +147,7 @@ def gather(
     backend: tuple[str, ...] = (),
     zips: str | None = None,
     given: Mapping[str, str] | None = None,
+    existing_state: bool = False,
 ) -> Iterator[Assembly]:
     """The parts for a deployment, with connections that are closed at the end.
 
@@ -150,6 +161,7 @@ def gather(
         backend: `-backend-config` values.
         zips: The directory with the zips, instead of the project's.
         given: Terraform variables from this command's options; used for nothing but to refuse early.
+        existing_state: Whether a `state` that is named must be there.
 
     Raises:
         ShopstreamError: Something of it is wrong or cannot be reached.
@@ -160,6 +172,8 @@ def gather(
     module = Path(directory).absolute() if directory else root / "infra" / "terraform"
     if not any(module.glob("*.tf")):
         raise UsageError(f"{module} has no Terraform files: call this in the project's directory, or say --directory")
+    if state:
+        _check_state(Path(state), existing=existing_state)
     path = Path(topology_file).absolute() if topology_file else topologies.default_path()
     topology = topologies.load(path)
     settings = Settings.read(module, name)
@@ -186,6 +200,19 @@ def gather(
             tell=tell,
             fixed={"topology_file": str(path)} if topology_file else {},
         )
+
+
+def _check_state(path: Path, *, existing: bool) -> None:
+    """See that a file for the state can be one.
+
+    Raises:
+        UsageError: It is a directory, holds something else, or is not there though it must be.
+    """
+    if path.is_dir():
+        raise UsageError(f"--state {path}: this is a directory; name the file in it, like {path / 'terraform.tfstate'}")
+    if existing and not path.exists():
+        raise UsageError(f"--state {path}: there is no such file, so nothing is known that could be destroyed")
+    read_state_file(path)
 
 
 def read_public_key(path: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from shopstream.aws import authority, secrets
+from shopstream.aws import authority, living, secrets
 from shopstream.aws.confirm import Expected, Line, confirm
 from shopstream.aws.price import changes, price
 from shopstream.aws.statefile import read_state
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
     from shopstream.aws.account import Aws
     from shopstream.aws.ownership import Deployment
+    from shopstream.aws.secrets import Passwords
     from shopstream.aws.settings import Settings
+    from shopstream.aws.statefile import StateFacts
     from shopstream.topology import Topology
 
 
@@ -80,7 +82,7 @@ class Deployer:
         agree: Asked before anything is changed, with a text that says what and at which price.
         now: The time, with its zone.
         variables: Terraform variables that are given now.
-        fixed: Terraform variables that are not remembered, for example where the topology is.
+        fixed: Terraform variables that are not remembered, for example where topology and zips are.
         backend: `-backend-config` values for `terraform init`.
         ansible: Makes a cluster of the hosts. None leaves them bare, and says nothing about whether Lambda polls.
         rotate: Kafka users and accounts of the hosts to give a new password, or `all`.
@@ -141,25 +143,24 @@ class Deployer:
         Args:
             plan_only: Whether to show the plan and change nothing.
             again: Whether this is the second round of one deployment: it was agreed to, and passwords are rotated.
+
+        Raises:
+            DeploymentError: The state is not the one of this deployment, another one has its consumer groups, or the
+                user does not agree. Nothing is changed then.
         """
         facts = read_state(self.terraform.state_data())
         facts.check(self.deployment)
-        passwords = secrets.collect(
-            self.aws,
-            self.deployment,
-            managed=facts.secrets,
-            written=facts.secrets_version,
-            change=not plan_only,
-            rotate=() if again else self.rotate,
-        )
+        living.check_deploy(self.aws, self.deployment, facts, self.tell)
+        living.check_groups(self.aws, self.deployment, self.topology)
+        passwords = self._passwords(facts, plan_only=plan_only, again=again)
         ca = authority.find_or_make(self.aws, self.deployment, self.now)
         variables = {
             "name": self.deployment.name,
             "region": self.deployment.region,
-            "zips_dir": str(self.zips),
             "secrets_version": str(passwords.version),
             "kafka_ca_certificate": ca.certificate,
             **self.fixed,
+            **self._not_yet(facts),
             **self.variables,
         }
         hidden = passwords.variables()
@@ -183,12 +184,44 @@ class Deployer:
         if passwords.made:
             self.tell(f"new passwords in Secrets Manager for {', '.join(passwords.made)}")
 
+    def _passwords(self, facts: StateFacts, *, plan_only: bool, again: bool) -> Passwords:
+        """The passwords. Secrets that wait for their deletion are a question of their own, before the plan.
+
+        Terraform takes such a secret for one that is gone, and a password can be read only when it is back.
+        """
+        rotate = () if again else self.rotate
+
+        def collect() -> Passwords:
+            return secrets.collect(
+                self.aws, self.deployment, managed=facts.secrets, written=facts.secrets_version, rotate=rotate
+            )
+
+        passwords = collect()
+        if not passwords.dying or plan_only:
+            return passwords
+        back = [name for name in passwords.dying if name in facts.secrets]
+        gone = [name for name in passwords.dying if name not in facts.secrets]
+        lines = ["secrets that are scheduled for deletion stand in the way, before anything else can be planned:"]
+        lines += [f"{', '.join(back)}: to be restored, Terraform's state has them"] if back else []
+        lines += [f"{', '.join(gone)}: to be deleted now and for good, no state has them"] if gone else []
+        if not (again or self.agree("\n".join(lines))):
+            raise DeploymentError("nothing was changed: you did not agree")
+        secrets.revive(self.aws, self.deployment, passwords.dying, facts.secrets)
+        return collect()
+
     def confirm(self) -> list[Line]:
         """Look at what AWS reports."""
         return confirm(
             self.aws,
             Expected.of(self.deployment, self.topology, self.terraform.outputs(), self.settings.effective, self.zips),
         )
+
+    def _not_yet(self, facts: StateFacts) -> dict[str, str]:
+        """That Lambda polled brokers which are gone holds no longer: new ones must be verified first."""
+        if facts.resources or self.settings.given.get(MAPPINGS) != "true":
+            return {}
+        del self.settings.given[MAPPINGS]
+        return {MAPPINGS: "false"}
 
     def _check_zips(self) -> None:
         lacking = [service for service in self.deployment.services if not (self.zips / f"{service}.zip").is_file()]

@@ -11,7 +11,7 @@ still there. Terraform finds on its refresh that functions and mappings are gone
 No step needs anything that an earlier one found: each asks AWS anew what is there. So a second call does again what is
 already done, finds nothing, and goes on.
 
-    1 preflight    Terraform and its state are there, and of this account, region and deployment
+    1 preflight    Terraform and its state are there, of this account, region and deployment, and know its network
     2 mappings     event source mappings: disabled, deleted, gone
     3 functions    deleted; their roles stay
     4 interfaces   Lambda has given back its network interfaces
@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from botocore.exceptions import ClientError
 
-from shopstream.aws import authority, buckets, interfaces, leftovers, mappings, secrets
+from shopstream.aws import authority, buckets, interfaces, leftovers, living, mappings, secrets
 from shopstream.aws.account import code_of, pages
 from shopstream.aws.leftovers.functions import owned_functions, owned_log_groups
 from shopstream.aws.leftovers.listing import owned_networks
@@ -152,6 +152,7 @@ class Destroyer:
         self.terraform.init(self.backend)
         facts = read_state(self.terraform.state_data())
         facts.check(self.deployment)
+        living.check_destroy(self.aws, self.deployment, facts)
         return facts
 
     def _functions_first(self, facts: StateFacts) -> None:
@@ -167,7 +168,14 @@ class Destroyer:
             self.tell(f"function {name} deleted")
         self._step("interfaces", "network interfaces that Lambda made")
         vpcs = facts.vpcs | owned_networks(self.aws, self.deployment)
-        interfaces.wait_until_gone(self.aws, vpcs, tell=self.tell, limit_s=self.interface_limit_s, poll_s=self.poll_s)
+        interfaces.wait_until_gone(
+            self.aws,
+            vpcs,
+            tell=self.tell,
+            group=self.deployment.lambdas_group,
+            limit_s=self.interface_limit_s,
+            poll_s=self.poll_s,
+        )
         self._step("buckets", "buckets: delete every version")
         for bucket in buckets.owned(self.aws, self.deployment):
             count = buckets.empty(self.aws, bucket, self.tell)

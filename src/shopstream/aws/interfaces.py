@@ -51,18 +51,31 @@ class Interface:
     subnet: str
 
 
-def of_lambda(aws: Aws, vpcs: Collection[str]) -> list[Interface]:
-    """The interfaces in these networks that belong to Lambda."""
+def of_lambda(aws: Aws, vpcs: Collection[str], group: str = "") -> list[Interface]:
+    """The interfaces in these networks that belong to Lambda.
+
+    Args:
+        aws: The account.
+        vpcs: The networks.
+        group: The name of the security group of functions and pollers, which nothing else is in.
+    """
     return [
         Interface(item["NetworkInterfaceId"], item.get("Status", ""), item.get("SubnetId", ""))
         for item in pages(aws.client("ec2"), "describe_network_interfaces", "NetworkInterfaces")
-        if item.get("VpcId") in vpcs and _is_lambdas(item)
+        if item.get("VpcId") in vpcs and _is_lambdas(item, group)
     ]
 
 
-def _is_lambdas(item: dict[str, Any]) -> bool:
-    """By type, and by the description that Lambda gives its interfaces."""
-    return item.get("InterfaceType") == "lambda" or str(item.get("Description", "")).startswith("AWS Lambda VPC ENI")
+def _is_lambdas(item: dict[str, Any], group: str) -> bool:
+    """By type, by the group, and by the description that Lambda gives its functions' interfaces.
+
+    What it writes on those of the pollers, and for how long on any, is documented nowhere.
+    """
+    return (
+        item.get("InterfaceType") == "lambda"
+        or str(item.get("Description", "")).startswith("AWS Lambda VPC ENI")
+        or (bool(group) and group in {each.get("GroupName") for each in item.get("Groups") or ()})
+    )
 
 
 def wait_until_gone(
@@ -70,6 +83,7 @@ def wait_until_gone(
     vpcs: Collection[str],
     *,
     tell: Callable[[str], None],
+    group: str = "",
     limit_s: float = LIMIT_S,
     poll_s: float = 10.0,
     clock: Callable[[], float] = time.monotonic,
@@ -82,6 +96,7 @@ def wait_until_gone(
         aws: The account.
         vpcs: The deployment's networks.
         tell: Gets a line about what is waited for, every half minute.
+        group: The name of the security group of functions and pollers.
         limit_s: How long to wait.
         poll_s: How long between two looks, after the first ones.
         clock: Seconds that only grow.
@@ -93,7 +108,7 @@ def wait_until_gone(
         AwsError: Some are still there after the time limit.
     """
     begin = told = clock()
-    first = left = of_lambda(aws, vpcs)
+    first = left = of_lambda(aws, vpcs, group)
     if left:
         tell(f"waiting for {_named(left)}, which Lambda made; {USUAL}")
     for pause_s in pauses(poll_s):
@@ -102,7 +117,7 @@ def wait_until_gone(
         for interface in left:
             if interface.status == "available":
                 _delete(aws, interface)
-        left = of_lambda(aws, vpcs)
+        left = of_lambda(aws, vpcs, group)
         now = clock()
         if not left:
             tell(f"Lambda's network interfaces are gone after {_duration(now - begin)}")

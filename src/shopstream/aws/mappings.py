@@ -13,7 +13,7 @@ from shopstream.aws.waiting import pauses
 from shopstream.errors import AwsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from shopstream.aws.account import Aws
     from shopstream.aws.ownership import Deployment
@@ -38,6 +38,12 @@ class Mapping:
     state: str
     raw: dict[str, Any]
 
+    @property
+    def group(self) -> str:
+        """The consumer group that it reads with, of either kind of Kafka; empty where Lambda names none."""
+        kinds = ("SelfManagedKafkaEventSourceConfig", "AmazonManagedKafkaEventSourceConfig")
+        return next((str(self.raw[kind].get("ConsumerGroupId", "")) for kind in kinds if self.raw.get(kind)), "")
+
 
 def mappings_of(aws: Aws, deployment: Deployment) -> list[Mapping]:
     """The deployment's mappings.
@@ -45,9 +51,18 @@ def mappings_of(aws: Aws, deployment: Deployment) -> list[Mapping]:
     A mapping is ours if its function is, by the function's tags. It can outlive its function: then its own tags
     decide, and, where it has none, the name of the function that it would call.
     """
+    return [mapping for mapping, ours in _judged(aws, deployment) if ours]
+
+
+def groups_of_others(aws: Aws, deployment: Deployment) -> list[Mapping]:
+    """The mappings of the account and region that are not the deployment's and have a consumer group."""
+    return [mapping for mapping, ours in _judged(aws, deployment) if mapping.group and not ours]
+
+
+def _judged(aws: Aws, deployment: Deployment) -> Iterator[tuple[Mapping, bool]]:
+    """Every mapping of the account and region, and whether it is the deployment's."""
     client = aws.client("lambda")
     owned: dict[str, bool | None] = {}
-    found = []
     for item in pages(client, "list_event_source_mappings", "EventSourceMappings"):
         arn = item["FunctionArn"]
         function = function_name(arn)
@@ -56,9 +71,7 @@ def mappings_of(aws: Aws, deployment: Deployment) -> list[Mapping]:
         ours = owned[arn]
         if ours is None:
             ours = deployment.may_own(_tags(client, item), function, deployment.functions)
-        if ours:
-            found.append(Mapping(item["UUID"], function, item.get("State", ""), item))
-    return found
+        yield Mapping(item["UUID"], function, item.get("State", ""), item), ours
 
 
 def function_name(arn: str) -> str:

@@ -94,6 +94,11 @@ class Deployment:
         return f"{self.name}-{service}"
 
     @property
+    def lambdas_group(self) -> str:
+        """The security group of the functions and their pollers."""
+        return f"{self.name}-lambdas"
+
+    @property
     def log_groups(self) -> tuple[str, ...]:
         """The functions' log groups, by the names that Lambda itself would give them."""
         return tuple(f"/aws/lambda/{function}" for function in self.functions)

@@ -46,12 +46,15 @@ class Passwords:
         by_account: The password of each of the hosts' own accounts.
         version: For Terraform's `secrets_version`; a higher number than the last makes it write every secret.
         made: The users and accounts whose password is new.
+        dying: The names of their secrets that are scheduled for deletion: `revive` must deal with them before Terraform
+            can write. What they hold is not known.
     """
 
     by_user: Mapping[str, Secret]
     by_account: Mapping[str, Secret]
     version: int
     made: tuple[str, ...] = ()
+    dying: tuple[str, ...] = ()
 
     def variables(self) -> dict[str, str]:
         """Terraform's ephemeral variables: the one place where the passwords are written out."""
@@ -67,27 +70,22 @@ def collect(
     *,
     managed: Collection[str] = (),
     written: int = 0,
-    change: bool = True,
     rotate: Collection[str] = (),
     make: Callable[[], str] = new_password,
 ) -> Passwords:
-    """Every login's password: the one in Secrets Manager, or a new one where there is none.
-
-    A secret that is scheduled for deletion blocks its name. If Terraform's state has it, the deployment is up and
-    somebody deleted it by hand: it is restored. Otherwise it belongs to a deployment that is gone: its deletion is
-    completed.
+    """Every login's password: the one in Secrets Manager, or a new one where there is none. Changes nothing.
 
     Args:
         aws: The account.
         deployment: Whose users and accounts.
         managed: The names of secrets in Terraform's state.
         written: The version that Terraform's state says was written last; 0 for none.
-        change: Whether a secret that is scheduled for deletion may be dealt with; otherwise it counts as missing.
         rotate: Users and accounts to give a new password, or `all` but those of `FIXED`.
         make: Makes a password.
 
     Raises:
         UsageError: `rotate` names somebody who is neither, or one of `FIXED`.
+        DeploymentError: A secret of that name belongs to somebody else.
         AwsError: A secret may not be read, or is not what it should be.
     """
     logins = deployment.logins
@@ -101,16 +99,46 @@ def collect(
             f"--rotate {', '.join(sorted(fixed))}: ZooKeeper's members would no longer know each other or the brokers. "
             "A deployment that is made anew has new ones"
         )
-    passwords, made, renewed = {}, [], False
+    passwords, made, dying, renewed = {}, [], [], False
     for login, name in logins.items():
-        known = _read(aws, deployment, name, managed, change)
+        there = _describe_own(aws, deployment, name)
+        if there and there.get("DeletedDate"):
+            dying.append(name)
+            there = None
+        known = (read_json(aws, name) or {}).get("password") or None if there else None
         if known is None or login in rotate or (ALL in rotate and login not in FIXED):
             made.append(login)
             # Terraform believes that it has written this one: only a new version makes it write again.
             renewed |= known is not None or name in managed
             known = make()
         passwords[login] = Secret(known)
-    return _sorted_out(deployment, passwords, max(written, 1) + (1 if renewed and written else 0), tuple(made))
+    version = max(written, 1) + (1 if renewed and written else 0)
+    return _sorted_out(deployment, passwords, version, tuple(made), tuple(dying))
+
+
+def revive(aws: Aws, deployment: Deployment, dying: Collection[str], managed: Collection[str]) -> None:
+    """Free the names of secrets that are scheduled for deletion.
+
+    If Terraform's state has one, the deployment is up and somebody deleted it by hand: it is restored. Otherwise it
+    belongs to a deployment that is gone: its deletion is completed.
+
+    Args:
+        aws: The account.
+        deployment: Whose secrets; another's are left alone.
+        dying: The names, as `collect` found them.
+        managed: The names of secrets in Terraform's state.
+
+    Raises:
+        DeploymentError: One belongs to somebody else.
+    """
+    client = aws.client("secretsmanager")
+    for name in dying:
+        if not (_describe_own(aws, deployment, name) or {}).get("DeletedDate"):
+            continue
+        if name in managed:
+            client.restore_secret(SecretId=name)
+        else:
+            client.delete_secret(SecretId=name, ForceDeleteWithoutRecovery=True)
 
 
 def placeholders(deployment: Deployment, *, make: Callable[[], str] = new_password) -> Passwords:
@@ -119,13 +147,18 @@ def placeholders(deployment: Deployment, *, make: Callable[[], str] = new_passwo
 
 
 def _sorted_out(
-    deployment: Deployment, passwords: Mapping[str, Secret], version: int, made: tuple[str, ...] = ()
+    deployment: Deployment,
+    passwords: Mapping[str, Secret],
+    version: int,
+    made: tuple[str, ...] = (),
+    dying: tuple[str, ...] = (),
 ) -> Passwords:
     return Passwords(
         {user: passwords[user] for user in deployment.users},
         {account: passwords[account] for account in deployment.accounts},
         version,
         made,
+        dying,
     )
 
 
@@ -160,25 +193,18 @@ def describe(aws: Aws, name: str) -> dict[str, Any] | None:
     return answer
 
 
-def _read(aws: Aws, deployment: Deployment, name: str, managed: Collection[str], change: bool) -> str | None:
+def _describe_own(aws: Aws, deployment: Deployment, name: str) -> dict[str, Any] | None:
+    """A secret of the deployment; None when there is none of that name.
+
+    Its tags decide alone: whoever makes one of ours, Terraform or this program, makes it with them in one call.
+    """
     known = describe(aws, name)
-    if known is None:
-        return None
-    if not deployment.may_own(known.get("Tags"), name, deployment.secrets):
+    if known is not None and not deployment.owns(known.get("Tags")):
         raise DeploymentError(
             f"the secret {name} belongs to somebody else (its tags are not this deployment's): "
             "choose another --name, or take it away"
         )
-    if known.get("DeletedDate"):
-        if not change:
-            return None
-        client = aws.client("secretsmanager")
-        if name not in managed:
-            client.delete_secret(SecretId=name, ForceDeleteWithoutRecovery=True)
-            return None
-        client.restore_secret(SecretId=name)
-    value = read_json(aws, name)
-    return (value or {}).get("password") or None
+    return known
 
 
 def _message(error: ClientError) -> str:

@@ -50,7 +50,7 @@ def _tables(scope: Scope) -> Iterator[Found]:
 def _secrets(scope: Scope) -> Iterator[Found]:
     client = scope.aws.client("secretsmanager")
     for secret in pages(client, "list_secrets", "SecretList", IncludePlannedDeletion=True):
-        if not scope.deployment.may_own(secret.get("Tags"), secret["Name"], scope.deployment.secrets):
+        if not scope.deployment.owns(secret.get("Tags")):
             continue
         deleted = secret.get("DeletedDate")
         # DeletedDate is the day on which the deletion was asked for; Secrets Manager waits 7 to 30 days from then.
