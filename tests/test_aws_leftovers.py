@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
@@ -11,303 +13,22 @@ from shopstream.aws import leftovers
 from shopstream.aws.leftovers.asking import tagged
 from shopstream.aws.leftovers.listing import LISTERS, split_arn
 from shopstream.aws.leftovers.model import Found, Lister, Scope, Unasked
-from tests.aws_account import (
-    NEIGHBOUR,
-    OURS,
-    account,
-    aws,
-    make_function,
-    make_mapping,
-    make_network,
-    make_role,
-    specification,
-    stand_in,
+from tests.aws_account import NEIGHBOUR, OURS, account, aws, make_role, stand_in
+from tests.aws_plants import (
+    PLANTS,
+    image,
+    instance,
+    late_log_group,
+    nat,
+    queue,
+    secret,
+    table,
+    untagged_bucket,
 )
 
 pytestmark = pytest.mark.infra
 
 __all__ = ["account", "aws", "stand_in"]
-
-
-def image(aws):
-    return aws.client("ec2").describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
-
-
-def instance(aws, who):
-    _, subnet = make_network(aws, who)
-    made = aws.client("ec2").run_instances(
-        ImageId=image(aws), InstanceType="t2.micro", MinCount=1, MaxCount=1, SubnetId=subnet,
-        TagSpecifications=specification("instance", who),
-    )  # fmt: skip
-    return made["Instances"][0]["InstanceId"]
-
-
-def volume(aws, who):
-    made = aws.client("ec2").create_volume(
-        AvailabilityZone="us-east-1a", Size=8, TagSpecifications=specification("volume", who)
-    )
-    return made["VolumeId"]
-
-
-def attached_volume(aws, who):
-    """A root disk: it has no tags of its own."""
-    identity = instance(aws, who)
-    mappings = aws.client("ec2").describe_instances(InstanceIds=[identity])["Reservations"][0]["Instances"][0]
-    return mappings["BlockDeviceMappings"][0]["Ebs"]["VolumeId"]
-
-
-def snapshot(aws, who):
-    made = aws.client("ec2").create_snapshot(
-        VolumeId=volume(aws, who), TagSpecifications=specification("snapshot", who)
-    )
-    return made["SnapshotId"]
-
-
-def address(aws, who):
-    made = aws.client("ec2").allocate_address(Domain="vpc", TagSpecifications=specification("elastic-ip", who))
-    return made["AllocationId"]
-
-
-def tagged_interface(aws, who):
-    ec2 = aws.client("ec2")
-    foreign = ec2.create_vpc(CidrBlock="10.99.0.0/16")["Vpc"]["VpcId"]
-    subnet = ec2.create_subnet(VpcId=foreign, CidrBlock="10.99.0.0/24")["Subnet"]["SubnetId"]
-    made = ec2.create_network_interface(SubnetId=subnet, TagSpecifications=specification("network-interface", who))
-    return made["NetworkInterface"]["NetworkInterfaceId"]
-
-
-def interface_by_vpc(aws, who):
-    _, subnet = make_network(aws, who)
-    return aws.client("ec2").create_network_interface(SubnetId=subnet)["NetworkInterface"]["NetworkInterfaceId"]
-
-
-def vpc(aws, who):
-    return make_network(aws, who)[0]
-
-
-def subnet_by_vpc(aws, who):
-    return make_network(aws, who)[1]
-
-
-def route_table_by_vpc(aws, who):
-    made = aws.client("ec2").create_route_table(VpcId=make_network(aws, who)[0])
-    return made["RouteTable"]["RouteTableId"]
-
-
-def gateway(aws, who):
-    made = aws.client("ec2").create_internet_gateway(TagSpecifications=specification("internet-gateway", who))
-    return made["InternetGateway"]["InternetGatewayId"]
-
-
-def gateway_by_vpc(aws, who):
-    ec2 = aws.client("ec2")
-    identity = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
-    ec2.attach_internet_gateway(InternetGatewayId=identity, VpcId=make_network(aws, who)[0])
-    return identity
-
-
-def nat(aws, who):
-    _, subnet = make_network(aws, who)
-    made = aws.client("ec2").create_nat_gateway(SubnetId=subnet, AllocationId=address(aws, who))
-    return made["NatGateway"]["NatGatewayId"]
-
-
-def endpoint(aws, who):
-    network, _ = make_network(aws, who)
-    made = aws.client("ec2").create_vpc_endpoint(
-        VpcId=network, ServiceName="com.amazonaws.us-east-1.dynamodb", VpcEndpointType="Gateway"
-    )
-    return made["VpcEndpoint"]["VpcEndpointId"]
-
-
-def security_group(aws, who):
-    made = aws.client("ec2").create_security_group(
-        GroupName=f"{who.name}-lambdas", Description="functions", VpcId=make_network(aws, who)[0]
-    )
-    return made["GroupId"]
-
-
-def network_acl(aws, who):
-    made = aws.client("ec2").create_network_acl(VpcId=make_network(aws, who)[0])
-    return made["NetworkAcl"]["NetworkAclId"]
-
-
-def key_pair(aws, who):
-    made = aws.client("ec2").create_key_pair(
-        KeyName=f"{who.name}-admin", TagSpecifications=specification("key-pair", who)
-    )
-    return made["KeyPairId"]
-
-
-def role(aws, who):
-    make_role(aws, f"{who.name}-notification_handler", who)
-    return f"{who.name}-notification_handler"
-
-
-def policy(aws, who):
-    made = aws.client("iam").create_policy(
-        PolicyName=f"{who.name}-policy",
-        PolicyDocument='{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:*","Resource":"*"}]}',
-        Tags=who.tag_list,
-    )
-    return made["Policy"]["Arn"]
-
-
-def profile(aws, who):
-    aws.client("iam").create_instance_profile(InstanceProfileName=f"{who.name}-host", Tags=who.tag_list)
-    return f"{who.name}-host"
-
-
-def function(aws, who):
-    return make_function(aws, f"{who.name}-order_generator", who)["FunctionName"]
-
-
-def layer(aws, who):
-    aws.client("lambda").publish_layer_version(LayerName=f"{who.name}-dependencies", Content={"ZipFile": b"zip"})
-    return f"{who.name}-dependencies"
-
-
-def mapping(aws, who):
-    name = make_function(aws, f"{who.name}-payment_processor", who)["FunctionName"]
-    return make_mapping(aws, name, "order_placed", f"{who.name}.order_placed")
-
-
-def orphaned_mapping(aws, who):
-    """A mapping whose function is gone."""
-    name = make_function(aws, f"{who.name}-shipping_handler", who)["FunctionName"]
-    identity = make_mapping(aws, name, "payment_result", f"{who.name}.payment_result")
-    aws.client("lambda").delete_function(FunctionName=name)
-    return identity
-
-
-def log_group(aws, who):
-    aws.client("logs").create_log_group(logGroupName=f"/aws/lambda/{who.name}-payment_processor", tags=who.tags)
-    return f"/aws/lambda/{who.name}-payment_processor"
-
-
-def late_log_group(aws, who):
-    """One that the function made itself, without tags."""
-    aws.client("logs").create_log_group(logGroupName=f"/aws/lambda/{who.name}-order_generator")
-    return f"/aws/lambda/{who.name}-order_generator"
-
-
-def secret(aws, who):
-    aws.client("secretsmanager").create_secret(
-        Name=who.user_secret("admin"), SecretString="{}", Tags=who.tag_list
-    )  # fmt: skip
-    return who.user_secret("admin")
-
-
-def table(aws, who):
-    aws.client("dynamodb").create_table(
-        TableName=f"{who.name}-shipping_handler_state",
-        AttributeDefinitions=[{"AttributeName": "order_id", "AttributeType": "S"}],
-        KeySchema=[{"AttributeName": "order_id", "KeyType": "HASH"}],
-        BillingMode="PAY_PER_REQUEST",
-        Tags=who.tag_list,
-    )
-    return f"{who.name}-shipping_handler_state"
-
-
-def queue(aws, who):
-    return aws.client("sqs").create_queue(QueueName=f"{who.name}-failures", tags=who.tags)["QueueUrl"]
-
-
-def topic(aws, who):
-    return aws.client("sns").create_topic(Name=f"{who.name}-alarms", Tags=who.tag_list)["TopicArn"]
-
-
-def rule(aws, who):
-    aws.client("events").put_rule(
-        Name=f"{who.name}-order_generator", ScheduleExpression="rate(1 minute)", Tags=who.tag_list
-    )
-    return f"{who.name}-order_generator"
-
-
-def schedule_group(aws, who):
-    aws.client("scheduler").create_schedule_group(Name=f"{who.name}-schedules", Tags=who.tag_list)
-    return f"{who.name}-schedules"
-
-
-def schedule(aws, who):
-    arn = make_function(aws, f"{who.name}-inventory_manager", who)["FunctionArn"]
-    aws.client("scheduler").create_schedule(
-        Name=f"{who.name}-orders", FlexibleTimeWindow={"Mode": "OFF"}, ScheduleExpression="rate(1 minute)",
-        Target={"Arn": arn, "RoleArn": arn.replace("lambda", "iam")},
-    )  # fmt: skip
-    return f"default/{who.name}-orders"
-
-
-def alarm(aws, who):
-    aws.client("cloudwatch").put_metric_alarm(
-        AlarmName=f"{who.name}-errors", MetricName="Errors", Namespace="AWS/Lambda", Statistic="Sum", Period=60,
-        EvaluationPeriods=1, Threshold=0, ComparisonOperator="GreaterThanThreshold", Tags=who.tag_list,
-    )  # fmt: skip
-    return f"{who.name}-errors"
-
-
-def dashboard(aws, who):
-    aws.client("cloudwatch").put_dashboard(DashboardName=who.name, DashboardBody='{"widgets": []}')
-    return who.name
-
-
-def budget(aws, who):
-    aws.client("budgets").create_budget(
-        AccountId=who.account,
-        Budget={
-            "BudgetName": who.name, "BudgetType": "COST", "TimeUnit": "MONTHLY",
-            "BudgetLimit": {"Amount": "50", "Unit": "USD"},
-        },
-        ResourceTags=who.tag_list,
-    )  # fmt: skip
-    return who.name
-
-
-def bucket(aws, who):
-    client = aws.client("s3")
-    client.create_bucket(Bucket=who.bucket)
-    client.put_bucket_tagging(Bucket=who.bucket, Tagging={"TagSet": who.tag_list})
-    client.put_object(Bucket=who.bucket, Key="lambdas/a.zip", Body=b"zip")
-    return who.bucket
-
-
-def untagged_bucket(aws, who):
-    aws.client("s3").create_bucket(Bucket=who.bucket)
-    return who.bucket
-
-
-def zone(aws, who):
-    client = aws.client("route53")
-    identity = client.create_hosted_zone(Name=f"{who.name}.internal", CallerReference=who.name)["HostedZone"]["Id"]
-    client.change_tags_for_resource(
-        ResourceType="hostedzone", ResourceId=identity.rpartition("/")[2], AddTags=who.tag_list
-    )
-    return identity
-
-
-def parameter(aws, who):
-    aws.client("ssm").put_parameter(Name=f"/{who.name}/setting", Value="1", Type="String", Tags=who.tag_list)
-    return f"/{who.name}/setting"
-
-
-def key(aws, who):
-    tags = [{"TagKey": name, "TagValue": value} for name, value in who.tags.items()]
-    return aws.client("kms").create_key(Tags=tags)["KeyMetadata"]["KeyId"]
-
-
-PLANTS = {
-    instance: "EC2 instance", volume: "EBS volume", attached_volume: "EBS volume", snapshot: "EBS snapshot",
-    address: "elastic address", tagged_interface: "network interface", interface_by_vpc: "network interface",
-    vpc: "VPC", subnet_by_vpc: "subnet", route_table_by_vpc: "route table", gateway: "internet gateway",
-    gateway_by_vpc: "internet gateway", nat: "NAT gateway", endpoint: "VPC endpoint",
-    security_group: "security group", network_acl: "network ACL", key_pair: "key pair", role: "IAM role",
-    policy: "IAM policy", profile: "instance profile", function: "Lambda function", layer: "Lambda layer",
-    mapping: "event source mapping", orphaned_mapping: "event source mapping", log_group: "log group",
-    late_log_group: "log group", secret: "secret", table: "DynamoDB table", queue: "SQS queue", topic: "SNS topic",
-    rule: "EventBridge rule", schedule_group: "schedule group", schedule: "schedule", alarm: "CloudWatch alarm",
-    dashboard: "CloudWatch dashboard", budget: "budget", bucket: "S3 bucket",
-    zone: "Route 53 zone", parameter: "SSM parameter", key: "KMS key",
-}  # fmt: skip
 
 
 def found(inventory):
@@ -344,8 +65,60 @@ def test_a_leftover_is_found(searches, plant):
 
 
 def test_every_lister_has_a_plant():
-    without = {"machine image", "VPC flow log", "launch template", "DHCP options"}
-    assert {lister.kind for lister in LISTERS} - without == set(PLANTS.values())
+    assert {lister.kind for lister in LISTERS} == set(PLANTS.values())
+
+
+PART_OF_ITS_PARENT = "part of its parent"
+MADE_BY_TERRAFORM = {
+    "aws_budgets_budget": "budget",
+    "aws_cloudwatch_dashboard": "CloudWatch dashboard",
+    "aws_cloudwatch_event_rule": "EventBridge rule",
+    "aws_cloudwatch_event_target": PART_OF_ITS_PARENT,
+    "aws_cloudwatch_log_group": "log group",
+    "aws_cloudwatch_metric_alarm": "CloudWatch alarm",
+    "aws_default_security_group": PART_OF_ITS_PARENT,  # the network's own
+    "aws_dynamodb_table": "DynamoDB table",
+    "aws_eip": "elastic address",
+    "aws_iam_role": "IAM role",
+    "aws_iam_role_policy": PART_OF_ITS_PARENT,
+    "aws_iam_role_policy_attachment": PART_OF_ITS_PARENT,
+    "aws_instance": "EC2 instance",
+    "aws_internet_gateway": "internet gateway",
+    "aws_key_pair": "key pair",
+    "aws_lambda_event_source_mapping": "event source mapping",
+    "aws_lambda_function": "Lambda function",
+    "aws_lambda_permission": PART_OF_ITS_PARENT,
+    "aws_nat_gateway": "NAT gateway",
+    "aws_route": PART_OF_ITS_PARENT,
+    "aws_route_table": "route table",
+    "aws_route_table_association": PART_OF_ITS_PARENT,
+    "aws_s3_bucket": "S3 bucket",
+    "aws_s3_bucket_ownership_controls": PART_OF_ITS_PARENT,
+    "aws_s3_bucket_policy": PART_OF_ITS_PARENT,
+    "aws_s3_bucket_public_access_block": PART_OF_ITS_PARENT,
+    "aws_s3_bucket_server_side_encryption_configuration": PART_OF_ITS_PARENT,
+    "aws_s3_bucket_versioning": PART_OF_ITS_PARENT,
+    "aws_s3_object": PART_OF_ITS_PARENT,  # a bucket with one cannot be deleted, and is listed as not empty
+    "aws_secretsmanager_secret": "secret",
+    "aws_secretsmanager_secret_version": PART_OF_ITS_PARENT,
+    "aws_security_group": "security group",
+    "aws_sns_topic": "SNS topic",
+    "aws_sns_topic_subscription": PART_OF_ITS_PARENT,
+    "aws_subnet": "subnet",
+    "aws_vpc": "VPC",
+    "aws_vpc_endpoint": "VPC endpoint",
+    "aws_vpc_security_group_egress_rule": PART_OF_ITS_PARENT,
+    "aws_vpc_security_group_ingress_rule": PART_OF_ITS_PARENT,
+}
+"""The kind under which each of Terraform's types is searched for, unless it ends with what it belongs to."""
+
+
+def test_every_type_that_terraform_makes_is_searched_for():
+    module = Path(__file__).parent.parent / "infra" / "terraform"
+    text = "\n".join(file.read_text(encoding="utf-8") for file in module.glob("*.tf"))
+    types = set(re.findall(r'^resource "([^"]+)"', text, re.MULTILINE))
+    assert types == MADE_BY_TERRAFORM.keys()
+    assert set(MADE_BY_TERRAFORM.values()) - {PART_OF_ITS_PARENT} <= {lister.kind for lister in LISTERS}
 
 
 def test_our_bucket_is_ours_even_without_tags(aws):

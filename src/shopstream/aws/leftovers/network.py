@@ -55,9 +55,11 @@ def _state(item: Mapping[str, Any]) -> str:
 
 
 def _vpcs(item: Mapping[str, Any]) -> frozenset[str]:
-    """The networks that a thing lies in."""
+    """The networks that a thing lies in, or joins."""
     found = {item.get("VpcId"), item.get("ResourceId")}
-    found |= {each.get("VpcId") for each in item.get("Attachments") or () if isinstance(each, dict)}
+    for key in ("Attachments", "VpcAttachments"):
+        found |= {each.get("VpcId") for each in item.get(key) or () if isinstance(each, dict)}
+    found |= {(item.get(key) or {}).get("VpcId") for key in ("RequesterVpcInfo", "AccepterVpcInfo")}
     return frozenset(each for each in found if each)
 
 
@@ -115,6 +117,11 @@ _KINDS = (
           goes_with=_is_default),
     _Kind("internet gateway", "internet-gateway/", "describe_internet_gateways", "InternetGateways",
           "InternetGatewayId"),
+    _Kind("egress-only internet gateway", "egress-only-internet-gateway/", "describe_egress_only_internet_gateways",
+          "EgressOnlyInternetGateways", "EgressOnlyInternetGatewayId"),
+    _Kind("VPN gateway", "vpn-gateway/", "describe_vpn_gateways", "VpnGateways", "VpnGatewayId", gone=("deleted",)),
+    _Kind("VPC peering connection", "vpc-peering-connection/", "describe_vpc_peering_connections",
+          "VpcPeeringConnections", "VpcPeeringConnectionId", gone=("deleted", "rejected", "expired", "failed")),
     _Kind("NAT gateway", "natgateway/", "describe_nat_gateways", "NatGateways", "NatGatewayId", gone=("deleted",)),
     _Kind("VPC endpoint", "vpc-endpoint/", "describe_vpc_endpoints", "VpcEndpoints", "VpcEndpointId",
           gone=("deleted",)),
