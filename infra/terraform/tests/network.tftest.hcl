@@ -172,6 +172,11 @@ run "bastion" {
   }
 
   assert {
+    condition     = alltrue([for host in concat(values(aws_instance.host), aws_instance.bastion) : host.private_ip != aws_nat_gateway.main[0].private_ip]) && aws_nat_gateway.main[0].private_ip == "10.20.0.61"
+    error_message = "The NAT gateway has no address of its own, and may be given a host's."
+  }
+
+  assert {
     condition     = alltrue([for host in aws_instance.host : contains([for subnet in aws_subnet.private : subnet.id], host.subnet_id)]) && !anytrue([for subnet in aws_subnet.private : subnet.map_public_ip_on_launch])
     error_message = "A host has an address of its own, or is not in a private subnet."
   }
@@ -243,6 +248,11 @@ run "bastion_with_endpoints" {
 run "public_with_nat" {
   variables {
     service_access = "nat"
+  }
+
+  assert {
+    condition     = alltrue([for host in concat(values(aws_instance.host), aws_instance.bastion) : host.private_ip != aws_nat_gateway.main[0].private_ip]) && aws_nat_gateway.main[0].private_ip == "10.20.0.61"
+    error_message = "The NAT gateway has no address of its own, and may be given a host's."
   }
 
   assert {
