@@ -140,6 +140,47 @@ def other_group(world):
     make_mapping(world.aws, "shop-inventory_manager", "order_placed", "another.group")
 
 
+def other_role(world):
+    client = world.aws.client("lambda")
+    role = client.get_function_configuration(FunctionName="shop-order_generator")["Role"]
+    client.update_function_configuration(FunctionName="shop-notification_handler", Role=role)
+
+
+def changed(world, group, **settings):
+    world.aws.client("lambda").update_event_source_mapping(UUID=world.mappings[group], **settings)
+
+
+def access_of(world, group, *, without, **more):
+    """What a mapping was given to reach Kafka with, one kind of it replaced."""
+    answer = world.aws.client("lambda").get_event_source_mapping(UUID=world.mappings[group])
+    kept = [each for each in answer["SourceAccessConfigurations"] if each["Type"] != without]
+    return [*kept, *({"Type": without, "URI": uri} for uri in more["uris"])]
+
+
+def pollers_in_other_subnets(world):
+    group, uris = "payment_processor.order_cancelled", [f"subnet:{each}" for each in world.public]
+    changed(world, group, SourceAccessConfigurations=access_of(world, group, without="VPC_SUBNET", uris=uris))
+
+
+def pollers_in_another_group(world):
+    group, uris = "inventory_manager.order_cancelled", [f"security_group:{world.groups['monitoring']}"]
+    changed(world, group, SourceAccessConfigurations=access_of(world, group, without="VPC_SECURITY_GROUP", uris=uris))
+
+
+def other_batches(world):
+    changed(world, "shipping_handler.inventory_result", BatchSize=7)
+
+
+def provisioned_pollers(world):
+    changed(world, "notification_handler.order_shipped",
+            ProvisionedPollerConfig={"MinimumPollers": 1, "MaximumPollers": 2})  # fmt: skip
+
+
+def partial_responses(world):
+    changed(world, "notification_handler.order_cancelled", FunctionResponseTypes=["ReportBatchItemFailures"],
+            ProvisionedPollerConfig={"MinimumPollers": 1, "MaximumPollers": 2})  # fmt: skip
+
+
 # Each defect with the lines that must not be ok any more.
 DEFECTS = {
     public_access: {f"{BUCKET}: private"},
@@ -168,6 +209,12 @@ DEFECTS = {
     no_mapping: {"mapping payment_result to shop-shipping_handler"},
     strange_mapping: {"mapping notifications to shop-notification_handler"},
     other_group: {"mapping order_placed to shop-inventory_manager"},
+    other_role: {"function shop-notification_handler"},
+    pollers_in_other_subnets: {"mapping order_cancelled to shop-payment_processor"},
+    pollers_in_another_group: {"mapping order_cancelled to shop-inventory_manager"},
+    other_batches: {"mapping inventory_result to shop-shipping_handler"},
+    provisioned_pollers: {"mapping order_shipped to shop-notification_handler"},
+    partial_responses: {"mapping order_cancelled to shop-notification_handler"},
 }
 
 
@@ -208,6 +255,9 @@ def test_no_line_shows_a_secrets_value(checked, account):
         assert not [line for line in lines if "PRIVATE" in str(line)]
 
 
+NETWORK = Network("vpc-1", frozenset(), frozenset({"subnet-1", "subnet-2"}), {"shop-lambdas": "sg-1"})
+
+
 class OneMapping:
     """Lambda's interface, as far as the look at mappings needs it, with one mapping."""
 
@@ -223,7 +273,11 @@ class OneMapping:
                     ("SASL_SCRAM_512_AUTH", OURS.user_secret("payment_processor")),
                     ("SERVER_ROOT_CA_CERTIFICATE", OURS.ca_secret),
                 )
+            ] + [
+                {"Type": "VPC_SUBNET", "URI": "subnet:subnet-1"}, {"Type": "VPC_SUBNET", "URI": "subnet:subnet-2"},
+                {"Type": "VPC_SECURITY_GROUP", "URI": "security_group:sg-1"},
             ],
+            "BatchSize": 100,
             **more,
         }  # fmt: skip
 
@@ -251,9 +305,54 @@ class OneMapping:
 )
 def test_a_mapping_is_judged_by_what_lambda_says_of_it(brokers, result, wanted):
     expected = Expected(OURS, TOPOLOGY, "public", "203.0.113.7/32", (), brokers, mappings_enabled=True)
-    network = Network("vpc-1", frozenset(), frozenset(), {})
-    lines = {each.what: each for each in mappings(Check(OneMapping(LastProcessingResult=result), expected, network))}
+    lines = {each.what: each for each in mappings(Check(OneMapping(LastProcessingResult=result), expected, NETWORK))}
     assert lines["mapping order_placed to shop-payment_processor"].wanted == wanted
+
+
+PROVISIONED = {
+    "ProvisionedPollerConfig": {"MinimumPollers": 1, "MaximumPollers": 3},
+    "FunctionResponseTypes": ["ReportBatchItemFailures"],
+}
+
+
+@pytest.mark.parametrize(
+    ("mode", "item", "private", "wanted"),
+    [
+        ("on_demand", {}, {"subnet-1", "subnet-2"}, ""),
+        ("provisioned", PROVISIONED, {"subnet-1", "subnet-2"}, ""),
+        ("on_demand", {}, {"subnet-1"}, "pollers in the private subnets, not in subnet-1, subnet-2"),
+        ("on_demand", {"BatchSize": 7}, {"subnet-1", "subnet-2"}, "batches of 100, not 7"),
+        (
+            "provisioned",
+            {},
+            {"subnet-1", "subnet-2"},
+            "poller_mode provisioned, not on_demand, partial responses read, as belongs to poller_mode provisioned",
+        ),
+        (
+            "on_demand",
+            PROVISIONED,
+            {"subnet-1", "subnet-2"},
+            "poller_mode on_demand, not provisioned, partial responses not read, as belongs to poller_mode on_demand",
+        ),
+        (
+            "provisioned",
+            {"ProvisionedPollerConfig": {"MinimumPollers": 1}},
+            {"subnet-1", "subnet-2"},
+            "partial responses read, as belongs to poller_mode provisioned",
+        ),
+    ],
+)
+def test_a_mappings_pollers_are_judged(mode, item, private, wanted):
+    expected = Expected(OURS, TOPOLOGY, "public", "203.0.113.7/32", (), "a:9094,b:9094", mappings_enabled=True,
+                        poller_mode=mode)  # fmt: skip
+    network = NETWORK._replace(private=frozenset(private))
+    lines = {each.what: each for each in mappings(Check(OneMapping(**item), expected, network))}
+    assert lines["mapping order_placed to shop-payment_processor"].wanted == wanted
+
+
+def test_what_the_last_plan_said_of_the_pollers_is_expected(tmp_path):
+    for said, mode in (({}, "on_demand"), ({"poller_mode": "provisioned"}, "provisioned")):
+        assert Expected.of(OURS, TOPOLOGY, {}, said, tmp_path).poller_mode == mode
 
 
 def test_an_account_without_the_deployment_is_told_line_by_line(aws, tmp_path):

@@ -265,6 +265,12 @@ def test_options_are_said_once(aws, zips):
     assert Settings.read(zips, NEIGHBOUR.name).given == {}
 
 
+def test_what_the_check_compares_with_is_kept_from_the_plan(aws, zips):
+    terraform = FakeTerraform(aws)
+    deployer(aws, terraform, zips, variables={"poller_mode": "provisioned", "kafka_count": "5"}).run()
+    assert Settings.read(zips, OURS.name).effective == {"poller_mode": "provisioned"}
+
+
 def test_a_missing_zip_is_told_before_anything_is_done(aws, zips):
     (zips / "order_generator.zip").unlink()
     terraform = FakeTerraform(aws)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 
 MAPPINGS = "event_source_mappings_enabled"
+_EFFECTIVE = ("access", "admin_cidr", MAPPINGS, "poller_mode")
+"""Variables whose last value the check after a deployment compares with."""
 NOTHING_TO_DO = "nothing to do: everything is as it shall be"
 """What is told when the plan is empty."""
 
@@ -233,7 +235,7 @@ class Deployer:
     def _remember(self, plan: Mapping[str, Any]) -> None:
         self.settings.given.update(self.variables)
         values = {name: each.get("value") for name, each in plan.get("variables", {}).items()}
-        self.settings.effective = {name: values[name] for name in ("access", "admin_cidr", MAPPINGS) if name in values}
+        self.settings.effective = {name: values[name] for name in _EFFECTIVE if name in values}
         self.settings.write()
 
     def _summary(self, plan: Mapping[str, Any]) -> str:

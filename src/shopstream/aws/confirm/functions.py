@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from shopstream.topology import EventSource, Service
 
 RUNTIME = "python3.13"
+BATCH_SIZE = 100
+"""What lambdas.tf gives every mapping."""
 _BASIC = "AWSLambdaBasicExecutionRole"
 _PROBLEM = "PROBLEM"
 """How a mapping's LastProcessingResult begins when its pollers reach no broker, secret or function."""
@@ -78,10 +80,13 @@ def _wrong(check: Check, service: Service, function: dict[str, Any]) -> Iterator
         yield f"a zip to compare with at {zipped} (scripts/build_all_zips.sh)"
     elif zipped and function.get("CodeSha256") != sha256(zipped):
         yield f"the code of {zipped} ({sha256(zipped)[:12]})"
+    role = str(function.get("Role", "")).partition(":role/")[2]
+    if role != expected.deployment.function(service.name):
+        yield f"the role {expected.deployment.function(service.name)}, not {role}"
     vpc = function.get("VpcConfig") or {}
     if not set(vpc.get("SubnetIds") or ()) or not set(vpc.get("SubnetIds") or ()) <= network.private:
         yield "in private subnets"
-    group = f"{expected.deployment.name}-lambdas"
+    group = expected.deployment.lambdas_group
     if [network.group_name(each) for each in vpc.get("SecurityGroupIds") or ()] != [group]:
         yield f"in the group {group}"
 
@@ -169,6 +174,29 @@ def _wrong_mapping(check: Check, service: Service, source: EventSource, mapping:
     ):
         if not _is_secret(access.get(kind, ""), secret):
             yield f"{kind} from {secret}"
+    yield from _wrong_pollers(check, mapping)
+
+
+def _wrong_pollers(check: Check, mapping: Mapping) -> Iterator[str]:
+    """Where a mapping's pollers are, how much they take, and whether they are the ones that the functions expect."""
+    expected, network = check.expected, check.network
+    places: dict[str, set[str]] = defaultdict(set)
+    for each in mapping.raw.get("SourceAccessConfigurations") or ():
+        places[each["Type"]].add(each["URI"].rpartition(":")[2])
+    if places["VPC_SUBNET"] != network.private:
+        yield f"pollers in the private subnets, not in {', '.join(sorted(places['VPC_SUBNET'])) or 'none'}"
+    groups = {network.group_name(each) for each in places["VPC_SECURITY_GROUP"]}
+    if groups != {expected.deployment.lambdas_group}:
+        yield f"pollers in the group {expected.deployment.lambdas_group}, not in {', '.join(sorted(groups)) or 'none'}"
+    if mapping.raw.get("BatchSize") != BATCH_SIZE:
+        yield f"batches of {BATCH_SIZE}, not {mapping.raw.get('BatchSize')}"
+    mode = "provisioned" if mapping.raw.get("ProvisionedPollerConfig") else "on_demand"
+    if mode != expected.poller_mode:
+        yield f"poller_mode {expected.poller_mode}, not {mode}"
+    # Without it the whole batch that a function answers for in part would count as done.
+    partly = "ReportBatchItemFailures" in (mapping.raw.get("FunctionResponseTypes") or ())
+    if partly != (expected.poller_mode == "provisioned"):
+        yield f"partial responses {'not ' if partly else ''}read, as belongs to poller_mode {expected.poller_mode}"
 
 
 def _group(mapping: Mapping) -> str:

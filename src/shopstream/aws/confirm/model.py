@@ -38,6 +38,7 @@ class Expected:
         bootstrap_servers: The brokers, as functions see them.
         zips: Each service's zip.
         mappings_enabled: Whether Lambda shall poll Kafka.
+        poller_mode: `on_demand` or `provisioned`.
     """
 
     deployment: Deployment
@@ -48,6 +49,7 @@ class Expected:
     bootstrap_servers: str
     zips: Mapping[str, Path] = field(default_factory=dict)
     mappings_enabled: bool = False
+    poller_mode: str = "on_demand"
 
     @classmethod
     def of(
@@ -74,6 +76,7 @@ class Expected:
             bootstrap_servers=str(outputs.get("bootstrap_servers", "")),
             zips={service: zips / f"{service}.zip" for service in deployment.services},
             mappings_enabled=str(variables.get("event_source_mappings_enabled", False)).lower() == "true",
+            poller_mode=str(variables.get("poller_mode", "on_demand")),
         )
 
 
