@@ -103,7 +103,8 @@ def check_groups(aws: Aws, deployment: Deployment, topology: Topology) -> None:
         DeploymentError: One has.
     """
     wanted = {source.group for service in topology.services.values() for source in service.event_sources}
-    taken = [each for each in groups_of_others(aws, deployment) if each.group in wanted]
+    others = groups_of_others(aws, deployment)
+    taken = sorted((each for each in others if each.group in wanted), key=lambda each: each.group)
     if taken:
         first = taken[0]
         more = f" (and {len(taken) - 1} more mappings have others)" if len(taken) > 1 else ""
