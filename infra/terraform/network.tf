@@ -129,6 +129,11 @@ resource "aws_nat_gateway" "main" {
   private_ip    = cidrhost(aws_subnet.public[local.zones[0]].cidr_block, 61) # no host's: kafka.tf gives those theirs
 
   tags = { Name = var.name }
+
+  lifecycle {
+    # One that was made with another address keeps it: a new one would cut off whoever goes through it.
+    ignore_changes = [private_ip]
+  }
 }
 
 resource "aws_route" "nat" {
