@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from shopstream.aws import leftovers
+from shopstream.aws import assembly, leftovers
 from tests.aws_account import OURS, account, aws, stand_in
 
 pytestmark = pytest.mark.infra
@@ -52,8 +52,6 @@ def test_wrong_use_is_exit_2(arguments):
     [
         (["deploy", "--yes"], ".", "this is a directory"),
         (["destroy", "--yes"], ".", "this is a directory"),
-        (["destroy", "--yes"], "absent.tfstate", "there is no such file"),
-        (["destroy", "--dry-run"], "absent.tfstate", "there is no such file"),
         (["destroy", "--yes"], "no.json", "cannot be read as a state"),
         (["confirm"], "no.json", "cannot be read as a state"),
     ],
@@ -66,6 +64,14 @@ def test_a_state_that_cannot_be_one_is_wrong_use(tmp_path, command, state, told)
     assert done.stderr.startswith(f"error: --state {tmp_path / state}")
     assert told in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_state_that_is_not_there_is_told_and_knows_nothing(tmp_path):
+    """It may be that of a deployment which ended before Terraform had written any: what else it made can still go."""
+    told = []
+    assembly._check_state(tmp_path / "absent.tfstate", told.append, existing=True)
+    (line,) = told
+    assert "absent.tfstate: there is no such file, so Terraform knows nothing" in line
 
 
 def test_without_ansible_or_playbooks_nothing_is_built_or_made(aws, stand_in, tmp_path):

@@ -15,6 +15,7 @@ import time
 import pytest
 
 from shopstream.aws import terraform as module
+from shopstream.aws.following import terminated
 from shopstream.aws.terraform import Terraform
 from shopstream.errors import DeploymentError, UsageError
 
@@ -272,13 +273,13 @@ print("created", flush=True)
 """
 
 
-def interrupting(fake, told, tmp_path, *lines):
+def interrupting(fake, told, tmp_path, *lines, by=signal.SIGINT):
     """A Terraform during which the user presses Ctrl-C after each of these lines."""
 
     def tell(line):
         told.append(line)
         if any(line.startswith(each) for each in lines):
-            threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+            threading.Timer(0.1, os.kill, (os.getpid(), by)).start()
 
     environ = {"PATH": f"{fake}:{os.environ['PATH']}"}
     return Terraform(tmp_path, log=tmp_path / "log", environ=environ, tell=tell)
@@ -291,6 +292,23 @@ def test_an_apply_is_completed_before_an_interrupt_ends_the_deployment(fake, tol
         interrupting(fake, told, tmp_path, "creating").apply(tmp_path / "plan", secrets={})
     assert told[-1] == "created"
     assert "Ctrl-C once more breaks it off" in told[-2]
+
+
+def test_sigterm_breaks_an_apply_off_at_once_for_sigkill_follows(fake, told, tmp_path):
+    behave(fake, WHOLE.format(seconds=60))
+    before = signal.signal(signal.SIGTERM, terminated)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            interrupting(fake, told, tmp_path, "creating", by=signal.SIGTERM).apply(tmp_path / "plan", secrets={})
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert "broken off" in told
+
+
+def test_an_apply_that_fails_after_an_interrupt_says_so(fake, told, tmp_path):
+    behave(fake, WHOLE.format(seconds=1) + 'print("Error: no room", flush=True)\nsys.exit(1)\n')
+    with pytest.raises(DeploymentError, match="no room"):
+        interrupting(fake, told, tmp_path, "creating").apply(tmp_path / "plan", secrets={})
 
 
 def test_a_second_interrupt_breaks_an_apply_off_and_tells_what_that_may_cost(fake, told, tmp_path):

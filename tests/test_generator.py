@@ -69,6 +69,20 @@ def test_every_order_is_placed_once(kafka, faults):
     assert acknowledged[-1].committed == RUN.orders
 
 
+def test_at_least_once_a_run_is_known_before_its_first_order(kafka):
+    """There the orders are on their topic before the note that counts them, and may be answered already."""
+    run = msgspec.structs.replace(RUN, guarantee="at-least-once")
+    source = generator(kafka, run=run)
+    source._ask_kafka()
+    assert source.step() == 0
+    assert placed(kafka) == []
+    assert read_runs(Log(kafka), TOPOLOGY) == {"g": run}
+    assert source.step() == MOST_ORDERS
+    successor = generator(kafka, run=run)
+    successor.run(stopping=lambda: False)
+    assert placed(kafka) == expected()
+
+
 @pytest.mark.parametrize("steps", [0, 1, 2])
 def test_a_successor_goes_on_where_a_killed_one_stopped(kafka, steps):
     killed = generator(kafka)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
+from shopstream.aws.following import terminated
 from shopstream.cli.common import examples
 from shopstream.errors import DeploymentError, ShopstreamError, UsageError
 
@@ -356,7 +357,7 @@ def _fail_unless(ok: bool, text: str) -> None:
 def main(arguments: list[str] | None = None) -> Any:
     """Run the command line and exit: 0 good, 1 the check or the work failed, 2 wrong use, 130 interrupted."""
     # A polite end is taken like Ctrl-C, so that Terraform saves its state.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, terminated)
     code: Any = 0
     try:
         code = cli.main(args=arguments, prog_name="shopstream.aws", standalone_mode=False)

@@ -161,7 +161,7 @@ def gather(
         backend: `-backend-config` values.
         zips: The directory with the zips, instead of the project's.
         given: Terraform variables from this command's options; used for nothing but to refuse early.
-        existing_state: Whether a `state` that is named must be there.
+        existing_state: Whether to tell when a `state` that is named is not there.
 
     Raises:
         ShopstreamError: Something of it is wrong or cannot be reached.
@@ -173,7 +173,7 @@ def gather(
     if not any(module.glob("*.tf")):
         raise UsageError(f"{module} has no Terraform files: call this in the project's directory, or say --directory")
     if state:
-        _check_state(Path(state), existing=existing_state)
+        _check_state(Path(state), tell, existing=existing_state)
     path = Path(topology_file).absolute() if topology_file else topologies.default_path()
     topology = topologies.load(path)
     settings = Settings.read(module, name)
@@ -202,16 +202,16 @@ def gather(
         )
 
 
-def _check_state(path: Path, *, existing: bool) -> None:
+def _check_state(path: Path, tell: Callable[[str], None], *, existing: bool) -> None:
     """See that a file for the state can be one.
 
     Raises:
-        UsageError: It is a directory, holds something else, or is not there though it must be.
+        UsageError: It is a directory, or holds something else.
     """
     if path.is_dir():
         raise UsageError(f"--state {path}: this is a directory; name the file in it, like {path / 'terraform.tfstate'}")
     if existing and not path.exists():
-        raise UsageError(f"--state {path}: there is no such file, so nothing is known that could be destroyed")
+        tell(f"--state {path}: there is no such file, so Terraform knows nothing that it could destroy")
     read_state_file(path)
 
 

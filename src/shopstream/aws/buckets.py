@@ -26,7 +26,7 @@ def owned(aws: Aws, deployment: Deployment) -> list[str]:
     for bucket in pages(client, "list_buckets", "Buckets"):
         name = bucket["Name"]
         try:
-            if _region(client, name) != aws.region:
+            if _region(client, name) not in {aws.region, None}:
                 continue
             tags = client.get_bucket_tagging(Bucket=name).get("TagSet")
         except ClientError as error:
@@ -39,9 +39,17 @@ def owned(aws: Aws, deployment: Deployment) -> list[str]:
     return found
 
 
-def _region(client: Any, bucket: str) -> str:
-    """Where a bucket is. S3's answer for us-east-1 is none, and for eu-west-1 it may be EU ("GetBucketLocation")."""
-    place = client.get_bucket_location(Bucket=bucket).get("LocationConstraint") or "us-east-1"
+def _region(client: Any, bucket: str) -> str | None:
+    """Where a bucket is, or None for who may not ask.
+
+    S3's answer for us-east-1 is none, and for eu-west-1 it may be EU ("GetBucketLocation").
+    """
+    try:
+        place = client.get_bucket_location(Bucket=bucket).get("LocationConstraint") or "us-east-1"
+    except ClientError as error:
+        if code_of(error) != "AccessDenied":
+            raise
+        return None
     return "eu-west-1" if place == "EU" else str(place)
 
 

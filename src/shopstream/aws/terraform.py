@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shopstream.aws.following import Follower
+from shopstream.aws.following import Follower, Terminated
 from shopstream.errors import DeploymentError, ShopstreamError, UsageError
 
 if TYPE_CHECKING:
@@ -130,6 +130,7 @@ class Terraform:
 
         The first Ctrl-C waits until it is done. An interrupted Terraform has its provider break off the calls that are
         under way, so what AWS is just making is missing from the state, and a second apply finds it in its way.
+        SIGTERM does not wait: SIGKILL follows it, and then Terraform would not even save its state.
         """
         self._run("apply", *_LOCK, *_AT_ONCE, *self._state(), str(plan), secrets=secrets, limit_s=limit_s, whole=True)
 
@@ -217,7 +218,7 @@ class Terraform:
                     )
                 time.sleep(_POLL_S)
             except KeyboardInterrupt as error:
-                if whole and interrupt is None:
+                if whole and interrupt is None and not isinstance(error, Terminated):
                     interrupt = error
                     self._tell(
                         "interrupted: Terraform completes this apply first, some minutes at most, so that its state "
@@ -233,7 +234,7 @@ class Terraform:
                     )
                 raise
         said.follow()
-        if interrupt is not None:
+        if interrupt is not None and code == 0:  # a failure is told as one
             raise interrupt
         return code
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-_REGION = re.compile(r"[a-z]{2,3}(-[a-z]+)+-[1-9]")
+_REGION = re.compile(r"[a-z]{2,5}(-[a-z]+)+-[1-9]")
 _YEAR_10000 = 253_402_300_800  # seconds since 1970
 
 

@@ -308,7 +308,8 @@ class KafkaSource:
         if not partitions:
             return []
         try:
-            places = consumer.committed(partitions, timeout=_ANSWER_WITHIN)
+            # An error is not "none committed": looking that up would overwrite what is.
+            places = _sound(consumer.committed(partitions, timeout=_ANSWER_WITHIN))
             found = self._looked_up(consumer, [place for place in places if place.offset < 0])
         except KafkaException as error:
             self._problem = problem_of(error.args[0]) or SourceProblem(NO_CONNECTION, str(error))
@@ -337,10 +338,7 @@ class KafkaSource:
     def _offsets(self, consumer: Consumer, places: list[TopicPartition], moment: int) -> dict[int, int]:
         """The first offsets since a moment in milliseconds, by partition; `OFFSET_END` asks for the ends."""
         asked = [TopicPartition(place.topic, place.partition, moment) for place in places]
-        answered = consumer.offsets_for_times(asked, timeout=_ANSWER_WITHIN)
-        for place in answered:
-            if place.error is not None:
-                raise KafkaException(place.error)
+        answered = _sound(consumer.offsets_for_times(asked, timeout=_ANSWER_WITHIN))
         return {place.partition: place.offset for place in answered}
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
@@ -350,3 +348,15 @@ class KafkaSource:
             self._owed.pop(number, None)
             self._committed.pop(number, None)
         consumer.incremental_unassign(partitions)
+
+
+def _sound(answered: list[TopicPartition]) -> list[TopicPartition]:
+    """What the brokers answered, if they did for each place.
+
+    Raises:
+        KafkaException: They did not for one.
+    """
+    for place in answered:
+        if place.error is not None:
+            raise KafkaException(place.error)
+    return answered

@@ -36,6 +36,8 @@ def sweep(place: Path, prefix: str, before: Callable[[Path], None] = lambda _: N
 
 def remove(directory: Path) -> None:
     """Remove a directory with all that is in it, what is read-only too. What cannot be removed stays."""
+    if directory.is_symlink():  # what it leads to is somebody else's
+        return
     # Nothing can be taken out of a directory that is read-only, unless by root.
     with contextlib.suppress(OSError):
         directory.chmod(0o700)

@@ -15,7 +15,7 @@ from confluent_kafka.admin import AdminClient
 
 from shopstream.errors import ClusterError, UsageError
 from shopstream.events import split_order_id
-from shopstream.offsets import EARLIEST, LATEST, list_offsets
+from shopstream.offsets import EARLIEST, LATEST, list_offsets, passes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from shopstream.topology import Service, Topology
 
 _ANSWER_S = 10.0
+_DECIDED_S = (
+    45.0  # what a killed worker left open ends by itself: its transaction after 15 s, with the broker's own look
+)
+_PAUSE_S = 0.1
 _AT_ONCE = 10_000  # records
 
 
@@ -85,11 +89,13 @@ def _waiting(reader: ClientSettings, group: str, topic: str, partitions: int) ->
     try:
         admin = AdminClient({**reader.to_librdkafka(), "log_level": 0})
         ends, oldest = list_offsets(admin, places, LATEST), list_offsets(admin, places, EARLIEST)
-        answers = consumer.committed([TopicPartition(*place) for place in places], timeout=_ANSWER_S)
-        begins = {(a.topic, a.partition): max(a.offset, oldest[a.topic, a.partition]) for a in answers}
-        unread = {place: begins[place] for place in places if begins[place] < ends[place]}
+        filled = [place for place in places if oldest[place] < ends[place]]
+        committed = _committed(consumer, filled) if filled else {}
+        begins = {place: max(committed[place], oldest[place]) for place in filled}
+        unread = {place: begins[place] for place in filled if begins[place] < ends[place]}
         consumer.assign([TopicPartition(*place, begin) for place, begin in unread.items()])
         found: dict[str, None] = {}
+        failure: KafkaError | None = None
         deadline = time.monotonic() + _ANSWER_S
         while unread:
             for message in consumer.consume(_AT_ONCE, 0.2):
@@ -99,11 +105,36 @@ def _waiting(reader: ClientSettings, group: str, topic: str, partitions: int) ->
                     found |= {order[0]: None} if order else {}  # what is no order, nobody decides
                 elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
                     unread.pop((topic, message.partition() or 0), None)
+                elif not passes(error):
+                    failure = error
                 deadline = time.monotonic() + _ANSWER_S
-            if time.monotonic() > deadline:
-                raise ClusterError(f"topic {topic} could not be read to its end: `shopstream status` may know why")
+            if failure or time.monotonic() > deadline:
+                why = f": {failure.str()}" if failure else ""
+                raise ClusterError(
+                    f"topic {topic} could not be read to its end{why}: `shopstream status` may know more"
+                )
     except KafkaException as error:
         raise ClusterError(f"the orders that wait for {group} cannot be read: {error.args[0].str()}") from error
     finally:
         consumer.close()
     return found
+
+
+def _committed(consumer: Consumer, places: list[tuple[str, int]]) -> dict[tuple[str, int], int]:
+    """A group's offsets, below 0 where it has none. Waits while a transaction may still move them.
+
+    Raises:
+        KafkaException: The brokers do not tell.
+    """
+    deadline = time.monotonic() + _DECIDED_S
+    while True:
+        try:
+            answers = consumer.committed([TopicPartition(*place) for place in places], timeout=_ANSWER_S)
+            failure = next((answer.error for answer in answers if answer.error), None)
+        except KafkaException as error:
+            failure = error.args[0]
+        if failure is None:
+            return {(answer.topic, answer.partition): answer.offset for answer in answers}
+        if time.monotonic() > deadline:
+            raise KafkaException(failure)
+        time.sleep(_PAUSE_S)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 def teardown(world: World, result: Result) -> None:
     """Let the production's script destroy it, ask what is left, and clear the machines away."""
     words = world.ask(secrecy.words)
+    if not words and "infrastructure" in world.record.done:
+        raise RehearsalError("the account has no secrets, so nobody can look for them: what has deleted them?")
     world.script("destroy_all.sh", *world.place, "--yes", "--json")
     world.tool("leftovers", *world.place, "--json")  # fails when there are some
     log = world.hosts.state.root / "aws.log"
