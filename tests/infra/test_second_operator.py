@@ -117,5 +117,7 @@ def test_a_refused_variable_is_told_in_the_words_of_its_rule(sites, unchanged):
 
 def test_a_state_that_is_not_there_destroys_nothing(sites, unchanged):
     _, second = sites
-    second.script("destroy", "--yes", "--state", str(second.folder / "absent.tfstate"), expect=2)
+    found = second.script("destroy", "--yes", "--state", str(second.folder / "absent.tfstate"), expect=1)
     assert "there is no such file" in second.news
+    assert "nothing is touched" in second.news
+    assert found["left"]
