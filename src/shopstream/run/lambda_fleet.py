@@ -154,7 +154,7 @@ class LambdaFleet:
         again = sum(each.redelivered for each in counts)
         return (
             f"{failures:,} of {invocations:,} invocations failed, {again:,} records were delivered once more after "
-            f"their success, all pollers were restarted {self._restarts} times"
+            f"their success; restarts of all pollers: {self._restarts}"
         )
 
     @property
