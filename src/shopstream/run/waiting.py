@@ -25,9 +25,8 @@ if TYPE_CHECKING:
     from shopstream.topology import Service, Topology
 
 _ANSWER_S = 10.0
-_DECIDED_S = (
-    45.0  # what a killed worker left open ends by itself: its transaction after 15 s, with the broker's own look
-)
+# What a killed worker left open ends by itself: its transaction after 15 s, when the broker looks next.
+_DECIDED_S = 45.0
 _PAUSE_S = 0.1
 _AT_ONCE = 10_000  # records
 
