@@ -13,7 +13,7 @@ import click
 from botocore.exceptions import BotoCoreError, ClientError
 
 from shopstream.aws.following import terminated
-from shopstream.cli.common import examples
+from shopstream.cli.common import examples, take_interrupts
 from shopstream.errors import DeploymentError, ShopstreamError, UsageError
 
 if TYPE_CHECKING:
@@ -358,6 +358,7 @@ def main(arguments: list[str] | None = None) -> Any:
     """Run the command line and exit: 0 good, 1 the check or the work failed, 2 wrong use, 130 interrupted."""
     # A polite end is taken like Ctrl-C, so that Terraform saves its state.
     signal.signal(signal.SIGTERM, terminated)
+    take_interrupts()
     code: Any = 0
     try:
         code = cli.main(args=arguments, prog_name="shopstream.aws", standalone_mode=False)
