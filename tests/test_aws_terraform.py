@@ -15,9 +15,9 @@ import time
 import pytest
 
 from shopstream.aws import terraform as module
-from shopstream.aws.following import terminated
 from shopstream.aws.terraform import Terraform
 from shopstream.errors import DeploymentError, UsageError
+from shopstream.interrupts import interrupt
 
 pytestmark = pytest.mark.infra
 
@@ -296,7 +296,7 @@ def test_an_apply_is_completed_before_an_interrupt_ends_the_deployment(fake, tol
 
 def test_sigterm_breaks_an_apply_off_at_once_for_sigkill_follows(fake, told, tmp_path):
     behave(fake, WHOLE.format(seconds=60))
-    before = signal.signal(signal.SIGTERM, terminated)
+    before = signal.signal(signal.SIGTERM, interrupt)
     try:
         with pytest.raises(KeyboardInterrupt):
             interrupting(fake, told, tmp_path, "creating", by=signal.SIGTERM).apply(tmp_path / "plan", secrets={})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
-from shopstream.aws.following import terminated
-from shopstream.cli.common import examples, take_interrupts
+from shopstream import interrupts
+from shopstream.cli.common import examples
 from shopstream.errors import DeploymentError, ShopstreamError, UsageError
 
 if TYPE_CHECKING:
@@ -356,9 +355,7 @@ def _fail_unless(ok: bool, text: str) -> None:
 
 def main(arguments: list[str] | None = None) -> Any:
     """Run the command line and exit: 0 good, 1 the check or the work failed, 2 wrong use, 130 interrupted."""
-    # A polite end is taken like Ctrl-C, so that Terraform saves its state.
-    signal.signal(signal.SIGTERM, terminated)
-    take_interrupts()
+    interrupts.take()
     code: Any = 0
     try:
         code = cli.main(args=arguments, prog_name="shopstream.aws", standalone_mode=False)

@@ -56,15 +56,10 @@ def find_or_make(aws: Aws, deployment: Deployment, now: datetime) -> Authority:
         AwsError: It cannot be read.
     """
     name = deployment.ca_key_secret
-    known = secrets.describe(aws, name)
+    known = secrets.describe_own(aws, deployment, name)
     if known is None:
         key = new_key()
         return Authority(_sign(deployment, key, now), Secret(key), "create")
-    if not deployment.owns(known.get("Tags")):
-        raise DeploymentError(
-            f"the secret {name} belongs to somebody else (its tags are not this deployment's): "
-            "choose another --name, or take it away"
-        )
     if known.get("DeletedDate"):
         raise DeploymentError(
             f"the secret {name}, the key of the brokers' authority, is scheduled for deletion: take that back "

@@ -6,19 +6,10 @@ import contextlib
 import os
 import signal
 import subprocess
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-
-class Terminated(KeyboardInterrupt):
-    """SIGTERM: like Ctrl-C, but from somebody who will not wait long."""
-
-
-def terminated(number: int, _: object) -> NoReturn:
-    """A handler for the signal."""
-    raise Terminated(number)
 
 
 class Follower:

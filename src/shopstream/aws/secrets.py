@@ -101,7 +101,7 @@ def collect(
         )
     passwords, made, dying, renewed = {}, [], [], False
     for login, name in logins.items():
-        there = _describe_own(aws, deployment, name)
+        there = describe_own(aws, deployment, name)
         if there and there.get("DeletedDate"):
             dying.append(name)
             there = None
@@ -133,7 +133,7 @@ def revive(aws: Aws, deployment: Deployment, dying: Collection[str], managed: Co
     """
     client = aws.client("secretsmanager")
     for name in dying:
-        if not (_describe_own(aws, deployment, name) or {}).get("DeletedDate"):
+        if not (describe_own(aws, deployment, name) or {}).get("DeletedDate"):
             continue
         if name in managed:
             client.restore_secret(SecretId=name)
@@ -193,10 +193,13 @@ def describe(aws: Aws, name: str) -> dict[str, Any] | None:
     return answer
 
 
-def _describe_own(aws: Aws, deployment: Deployment, name: str) -> dict[str, Any] | None:
+def describe_own(aws: Aws, deployment: Deployment, name: str) -> dict[str, Any] | None:
     """A secret of the deployment; None when there is none of that name.
 
     Its tags decide alone: whoever makes one of ours, Terraform or this program, makes it with them in one call.
+
+    Raises:
+        DeploymentError: It belongs to somebody else.
     """
     known = describe(aws, name)
     if known is not None and not deployment.owns(known.get("Tags")):

@@ -14,8 +14,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shopstream.aws.following import Follower, Terminated
+from shopstream.aws.following import Follower
 from shopstream.errors import DeploymentError, ShopstreamError, UsageError
+from shopstream.interrupts import Terminated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

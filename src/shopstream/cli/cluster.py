@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,8 +39,6 @@ def up(brokers: str | None, port: int | None, prune: bool, topology_file: Path |
     from shopstream.cluster.local import LocalCluster
     from shopstream.topology import load
 
-    # A polite end is taken like Ctrl-C: what was started is stopped again.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     cluster = LocalCluster(
         _home().root,
         brokers=int(brokers) if brokers else None,

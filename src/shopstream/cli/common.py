@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -93,22 +92,3 @@ def report_console() -> Console:
 
 def _say_no_more() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-class Interrupt(KeyboardInterrupt):
-    """Ctrl-C, or a polite end, which is taken like it.
-
-    Of KeyboardInterrupt itself CPython remembers that it went through `exec` of a text, as dataclasses have it while
-    they are imported. Then `python -m` ends by the signal, whoever has dealt with it: `_Py_UnhandledKeyboardInterrupt`.
-    """
-
-
-def interrupt(number: int, _: object) -> NoReturn:
-    """A handler for signals."""
-    raise Interrupt(number)
-
-
-def take_interrupts() -> None:
-    """Let Ctrl-C raise `Interrupt`, unless it is ignored, as a shell has it for what runs in the background."""
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, interrupt)

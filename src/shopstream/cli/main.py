@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import importlib
 import os
-import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from shopstream import __version__
-from shopstream.cli.common import examples, interrupt, take_interrupts
+from shopstream import __version__, interrupts
+from shopstream.cli.common import examples
 from shopstream.errors import ShopstreamError
 
 if TYPE_CHECKING:
@@ -79,9 +78,7 @@ def cli() -> None:
 
 def main(arguments: list[str] | None = None) -> Any:
     """Run the command line and exit: 0 good, 1 the check failed, 2 wrong use, 130 interrupted."""
-    # A polite end is taken like Ctrl-C, so that what was started is ended in order.
-    signal.signal(signal.SIGTERM, interrupt)
-    take_interrupts()
+    interrupts.take()
     try:
         code = cli.main(args=arguments, standalone_mode=False)
     except click.ClickException as error:
