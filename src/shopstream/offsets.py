@@ -9,8 +9,9 @@ from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPar
 from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined] # it is public all the same
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
+    from confluent_kafka import Consumer
     from confluent_kafka.admin import AdminClient
 
 EARLIEST: Any = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
@@ -18,6 +19,7 @@ LATEST: Any = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 
 _ATTEMPT_S = 5.0  # for one answer
 _PAUSE = 0.1  # seconds between two attempts
+_LOOK_AGAIN = 0.02  # seconds between two looks at committed offsets
 
 # What passes by itself, though librdkafka does not always call it retriable: a leader dies, another is elected.
 PASSING = {
@@ -85,3 +87,34 @@ def _learn_of_new_leaders(admin: AdminClient) -> None:
     except KafkaException as error:
         if not passes(error.args[0]):
             raise
+
+
+def committed_offsets(
+    consumer: Consumer, places: Iterable[tuple[str, int]], *, patience: float
+) -> dict[tuple[str, int], int | None]:
+    """The offsets that a consumer's group has committed, None where it has none.
+
+    Waits while they may still move: a rebalance under way, an election, an undecided transaction. All of these pass.
+
+    Args:
+        consumer: A member of the group, or one that never joins it.
+        places: Topics and partition numbers.
+        patience: How long to go on asking, in seconds.
+
+    Raises:
+        KafkaException: The brokers gave no answer in time.
+    """
+    wanted = [TopicPartition(*place) for place in places]
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            answers = consumer.committed(wanted, timeout=patience)
+        except KafkaException as error:
+            failure = error.args[0]
+        else:
+            failure = next((answer.error for answer in answers if answer.error), None)
+            if failure is None:
+                return {(a.topic, a.partition): a.offset if a.offset >= 0 else None for a in answers}
+        if time.monotonic() > deadline:
+            raise KafkaException(failure)
+        time.sleep(_LOOK_AGAIN)

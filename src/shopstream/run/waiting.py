@@ -15,7 +15,7 @@ from confluent_kafka.admin import AdminClient
 
 from shopstream.errors import ClusterError, UsageError
 from shopstream.events import split_order_id
-from shopstream.offsets import EARLIEST, LATEST, list_offsets, passes
+from shopstream.offsets import EARLIEST, LATEST, committed_offsets, list_offsets, passes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 _ANSWER_S = 10.0
 # What a killed worker left open ends by itself: its transaction after 15 s, when the broker looks next.
 _DECIDED_S = 45.0
-_PAUSE_S = 0.1
 _AT_ONCE = 10_000  # records
 
 
@@ -89,8 +88,8 @@ def _waiting(reader: ClientSettings, group: str, topic: str, partitions: int) ->
         admin = AdminClient({**reader.to_librdkafka(), "log_level": 0})
         ends, oldest = list_offsets(admin, places, LATEST), list_offsets(admin, places, EARLIEST)
         filled = [place for place in places if oldest[place] < ends[place]]
-        committed = _committed(consumer, filled) if filled else {}
-        begins = {place: max(committed[place], oldest[place]) for place in filled}
+        committed = committed_offsets(consumer, filled, patience=_DECIDED_S) if filled else {}
+        begins = {place: max(committed[place] or 0, oldest[place]) for place in filled}
         unread = {place: begins[place] for place in filled if begins[place] < ends[place]}
         consumer.assign([TopicPartition(*place, begin) for place, begin in unread.items()])
         found: dict[str, None] = {}
@@ -117,23 +116,3 @@ def _waiting(reader: ClientSettings, group: str, topic: str, partitions: int) ->
     finally:
         consumer.close()
     return found
-
-
-def _committed(consumer: Consumer, places: list[tuple[str, int]]) -> dict[tuple[str, int], int]:
-    """A group's offsets, below 0 where it has none. Waits while a transaction may still move them.
-
-    Raises:
-        KafkaException: The brokers do not tell.
-    """
-    deadline = time.monotonic() + _DECIDED_S
-    while True:
-        try:
-            answers = consumer.committed([TopicPartition(*place) for place in places], timeout=_ANSWER_S)
-            failure = next((answer.error for answer in answers if answer.error), None)
-        except KafkaException as error:
-            failure = error.args[0]
-        if failure is None:
-            return {(answer.topic, answer.partition): answer.offset for answer in answers}
-        if time.monotonic() > deadline:
-            raise KafkaException(failure)
-        time.sleep(_PAUSE_S)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
 from shopstream.errors import Fatal, Retriable
+from shopstream.offsets import committed_offsets
 from shopstream.records import Record
 from shopstream.runtime.kafka_log import ANSWER_WITHIN, CONSUMER, HOPELESS, MOST_RECORDS, KafkaLog
 from shopstream.runtime.transport import Partition
@@ -77,21 +78,11 @@ class KafkaInput:
         Raises:
             Retriable: The brokers gave no answer in time.
         """
-        wanted = [TopicPartition(*partition) for partition in partitions]
-        deadline = time.monotonic() + ANSWER_WITHIN
-        while True:
-            try:
-                answers = self._consumer.committed(wanted, timeout=ANSWER_WITHIN)
-            except KafkaException as error:
-                failure = error.args[0]
-            else:
-                failure = next((answer.error for answer in answers if answer.error), None)
-                if failure is None:
-                    return {Partition(a.topic, a.partition): a.offset if a.offset >= 0 else None for a in answers}
-            if time.monotonic() > deadline:
-                raise Retriable(f"committed offsets of {self._group}: {failure}")
-            # A rebalance under way, an election, an undecided transaction: all pass.
-            time.sleep(0.02)
+        try:
+            found = committed_offsets(self._consumer, partitions, patience=ANSWER_WITHIN)
+        except KafkaException as error:
+            raise Retriable(f"committed offsets of {self._group}: {error.args[0]}") from error
+        return {Partition(*place): offset for place, offset in found.items()}
 
     def start(self, positions: Mapping[Partition, int | None]) -> None:
         """Deliver from these offsets on, dropping what was fetched before."""
