@@ -3,6 +3,7 @@
 import re
 import uuid
 
+import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions as Group
 from confluent_kafka import KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import (
@@ -163,3 +164,12 @@ class World:
 
 def counts(host):
     return host.counts()["u"]
+
+
+@pytest.fixture
+def world(cluster, tmp_path):
+    """A topic that its user may read, on the cluster that all tests share."""
+    world = World(cluster, tmp_path)
+    world.create()
+    world.allow()
+    return world

@@ -13,19 +13,13 @@ from shopstream.cluster import certificates
 from shopstream.lambdas.connection import NO_CONNECTION, NO_TOPIC, NOT_AUTHENTICATED, NOT_AUTHORIZED, SERVER_NOT_TRUSTED
 from shopstream.lambdas.kafka_source import KafkaSource
 from shopstream.lambdas.model import Faults, Provisioned
-from tests.integration.lambda_kafka import World, counts
+from tests.integration.lambda_kafka import World, counts, world
 from tests.lambda_world import gone
 from tests.waiting import until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.infra]
 
-
-@pytest.fixture
-def world(cluster, tmp_path):
-    world = World(cluster, tmp_path)
-    world.create()
-    world.allow()
-    return world
+__all__ = ["world"]
 
 
 @pytest.mark.parametrize("protocol", ["classic", "consumer"])

@@ -4,18 +4,12 @@ import time
 
 import pytest
 
-from tests.integration.lambda_kafka import World, counts
+from tests.integration.lambda_kafka import counts, world
 from tests.waiting import until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.infra]
 
-
-@pytest.fixture
-def world(cluster, tmp_path):
-    world = World(cluster, tmp_path)
-    world.create()
-    world.allow()
-    return world
+__all__ = ["world"]
 
 
 def mapped(position):
